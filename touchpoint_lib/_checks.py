@@ -1,0 +1,148 @@
+"""Validation shared by every module: each message names the value, the bound and the remedy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+Unit = Literal["D", "W"]
+FloatArray = npt.NDArray[np.float64]
+
+#: Days in one unit of time.
+UNIT_DAYS: dict[str, float] = {"D": 1.0, "W": 7.0}
+#: The word for a unit in messages and axis titles.
+UNIT_WORDS: dict[str, str] = {"D": "days", "W": "weeks"}
+#: Days in a year, for rates a year.
+DAYS_PER_YEAR = 365.25
+
+
+class InputError(ValueError):
+    """The caller's data or arguments cannot be used; the message says what to change."""
+
+
+def fail(what: str, remedy: str) -> InputError:
+    """Return the error for ``what`` is wrong, with the ``remedy`` behind it."""
+    return InputError(f"{what}; {remedy}")
+
+
+def check_choice(name: str, value: Any, allowed: Iterable[Any]) -> None:
+    """Raise unless ``value`` is one of ``allowed``."""
+    choices = list(allowed)
+    if value not in choices:
+        listed = ", ".join(repr(choice) for choice in choices)
+        raise fail(f"{name} is {value!r}", f"it must be one of {listed}")
+
+
+def check_number(
+    name: str,
+    value: Any,
+    *,
+    gt: float | None = None,
+    ge: float | None = None,
+    lt: float | None = None,
+    le: float | None = None,
+) -> float:
+    """Return ``value`` as a float; raise unless it is a finite number within the bounds."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise fail(f"{name} is {value!r}", "it must be a number")
+    number = float(value)
+    if not math.isfinite(number):
+        raise fail(f"{name} is {number}", "it must be finite")
+    for holds, sign, bound in (
+        (gt is None or number > gt, ">", gt),
+        (ge is None or number >= ge, ">=", ge),
+        (lt is None or number < lt, "<", lt),
+        (le is None or number <= le, "<=", le),
+    ):
+        if not holds:
+            raise fail(f"{name} is {value}", f"it must be {sign} {bound}")
+    return number
+
+
+def check_integer(name: str, value: Any, *, ge: int) -> int:
+    """Return ``value`` as an int; raise unless it is a whole number of at least ``ge``."""
+    number = check_number(name, value, ge=ge)
+    if number != int(number):
+        raise fail(f"{name} is {value}", "it must be a whole number")
+    return int(number)
+
+
+def check_unit(unit: Any) -> Unit:
+    """Return ``unit`` when it is "D" (days) or "W" (weeks of seven days)."""
+    if unit not in UNIT_DAYS:
+        raise fail(f"unit is {unit!r}", 'it must be "D" (days) or "W" (weeks)')
+    return "W" if unit == "W" else "D"
+
+
+def check_columns(frame: Any, columns: Iterable[str], what: str) -> None:
+    """Raise unless ``frame`` is a pandas frame that has all ``columns``."""
+    if not isinstance(frame, pd.DataFrame):
+        raise fail(f"{what} is a {type(frame).__name__}", "it must be a pandas DataFrame")
+    missing = [column for column in columns if column not in frame.columns]
+    if missing:
+        has = ", ".join(repr(str(column)) for column in frame.columns)
+        raise fail(
+            f"{what} has no column {', '.join(repr(column) for column in missing)} (it has {has})",
+            "pass the frame that rfm_summary returns, or rename the columns",
+        )
+
+
+def check_values(
+    name: str,
+    values: Any,
+    *,
+    ge: float | None = None,
+    gt: float | None = None,
+    le: float | None = None,
+    whole: bool = False,
+    infinite: bool = False,
+    index: pd.Index[Any] | None = None,
+) -> FloatArray:
+    """Return ``values`` as a float array; raise at the first that is missing or out of bounds.
+
+    ``index`` labels the offender in the message; without it its position does.
+    ``infinite`` lets infinite values through (NaN never).
+    """
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise fail(f"{name} is not numeric ({error})", "convert it to numbers first") from None
+    # The minimum and maximum settle the common case in two passes without temporaries.
+    low, high = (array.min(), array.max()) if array.size else (0.0, 0.0)
+    for broken, bound in (
+        (np.isnan(low), "present"),
+        (not infinite and not (math.isfinite(low) and math.isfinite(high)), "finite"),
+        (ge is not None and low < ge, f">= {ge}"),
+        (gt is not None and low <= gt, f"> {gt}"),
+        (le is not None and high > le, f"<= {le}"),
+        (whole and not bool((array == np.floor(array)).all()), "a whole number"),
+    ):
+        if broken:
+            bad = {
+                "present": np.isnan(array),
+                "finite": ~np.isfinite(array),
+                "a whole number": array != np.floor(array),
+            }.get(bound)
+            if bad is None:
+                sign = bound.split()[0]
+                bad = array < ge if sign == ">=" else array <= gt if sign == ">" else array > le
+            raise _offence(name, array, bad, bound, index)
+    return array
+
+
+def _offence(
+    name: str, array: FloatArray, bad: Any, bound: str, index: pd.Index[Any] | None
+) -> InputError:
+    """Return the error that names the first bad value, where it stands and how many there are."""
+    bad = np.atleast_1d(bad)
+    first = int(np.flatnonzero(bad)[0])
+    where = f"row {first}" if index is None else f"index {index[first]!r}"
+    return fail(
+        f"{name} is {np.atleast_1d(array)[first]:g} at {where} ({int(bad.sum())} such values)",
+        f"every value must be {bound}: correct or remove them",
+    )

@@ -1,0 +1,1 @@
+"""Figures: each has a twin that returns its data."""

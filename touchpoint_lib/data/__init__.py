@@ -1,0 +1,1 @@
+"""The purchase log: checked, counted and turned into one row a customer."""

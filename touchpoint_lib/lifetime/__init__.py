@@ -1,0 +1,1 @@
+"""Customer lifetime models on compressed rows."""

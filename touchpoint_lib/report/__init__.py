@@ -1,0 +1,1 @@
+"""Notebook to one offline HTML file, and the command line."""
