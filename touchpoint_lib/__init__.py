@@ -23,6 +23,26 @@ if TYPE_CHECKING:
     from touchpoint_lib.data.transactions import customer_base as customer_base
     from touchpoint_lib.data.transactions import rfm_split as rfm_split
     from touchpoint_lib.data.transactions import rfm_summary as rfm_summary
+    from touchpoint_lib.lifetime._base import ConvergenceWarning as ConvergenceWarning
+    from touchpoint_lib.lifetime.beta_geo import BetaGeoModel as BetaGeoModel
+    from touchpoint_lib.lifetime.beta_geo import ModifiedBetaGeoModel as ModifiedBetaGeoModel
+    from touchpoint_lib.lifetime.spend import GammaGammaModel as GammaGammaModel
+    from touchpoint_lib.lifetime.spend import InfiniteMeanWarning as InfiniteMeanWarning
+    from touchpoint_lib.lifetime.spend import customer_lifetime_value as customer_lifetime_value
+    from touchpoint_lib.lifetime.storage import from_lifetimes as from_lifetimes
+    from touchpoint_lib.lifetime.storage import load_model as load_model
+    from touchpoint_lib.metrics import calibration_table as calibration_table
+    from touchpoint_lib.metrics import choose_threshold as choose_threshold
+    from touchpoint_lib.metrics import error_rate as error_rate
+    from touchpoint_lib.metrics import expected_rates as expected_rates
+    from touchpoint_lib.metrics import omission_rate as omission_rate
+    from touchpoint_lib.metrics import prediction_rates as prediction_rates
+    from touchpoint_lib.metrics import rates_curve as rates_curve
+    from touchpoint_lib.segments import purchase_classes as purchase_classes
+    from touchpoint_lib.segments import rfm_scores as rfm_scores
+    from touchpoint_lib.segments import segment_outcomes as segment_outcomes
+    from touchpoint_lib.segments import sleep_states as sleep_states
+    from touchpoint_lib.segments import value_segments as value_segments
 
 _MODULES = {
     "_checks": ["InputError"],
@@ -34,6 +54,26 @@ _MODULES = {
         "customer_base",
         "rfm_split",
         "rfm_summary",
+    ],
+    "lifetime._base": ["ConvergenceWarning"],
+    "lifetime.beta_geo": ["BetaGeoModel", "ModifiedBetaGeoModel"],
+    "lifetime.spend": ["GammaGammaModel", "InfiniteMeanWarning", "customer_lifetime_value"],
+    "lifetime.storage": ["from_lifetimes", "load_model"],
+    "metrics": [
+        "calibration_table",
+        "choose_threshold",
+        "error_rate",
+        "expected_rates",
+        "omission_rate",
+        "prediction_rates",
+        "rates_curve",
+    ],
+    "segments": [
+        "purchase_classes",
+        "rfm_scores",
+        "segment_outcomes",
+        "sleep_states",
+        "value_segments",
     ],
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}

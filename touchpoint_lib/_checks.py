@@ -112,26 +112,20 @@ def check_values(
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise fail(f"{name} is not numeric ({error})", "convert it to numbers first") from None
-    # The minimum and maximum settle the common case in two passes without temporaries.
+    # The extremes settle the common case in two passes without temporaries.
     low, high = (array.min(), array.max()) if array.size else (0.0, 0.0)
-    for broken, bound in (
-        (np.isnan(low), "present"),
-        (not infinite and not (math.isfinite(low) and math.isfinite(high)), "finite"),
-        (ge is not None and low < ge, f">= {ge}"),
-        (gt is not None and low <= gt, f"> {gt}"),
-        (le is not None and high > le, f"<= {le}"),
-        (whole and not bool((array == np.floor(array)).all()), "a whole number"),
-    ):
-        if broken:
-            bad = {
-                "present": np.isnan(array),
-                "finite": ~np.isfinite(array),
-                "a whole number": array != np.floor(array),
-            }.get(bound)
-            if bad is None:
-                sign = bound.split()[0]
-                bad = array < ge if sign == ">=" else array <= gt if sign == ">" else array > le
-            raise _offence(name, array, bad, bound, index)
+    if np.isnan(low):
+        raise _offence(name, array, np.isnan(array), "present", index)
+    if not infinite and not (math.isfinite(low) and math.isfinite(high)):
+        raise _offence(name, array, ~np.isfinite(array), "finite", index)
+    if ge is not None and low < ge:
+        raise _offence(name, array, array < ge, f">= {ge}", index)
+    if gt is not None and low <= gt:
+        raise _offence(name, array, array <= gt, f"> {gt}", index)
+    if le is not None and high > le:
+        raise _offence(name, array, array > le, f"<= {le}", index)
+    if whole and (array != np.floor(array)).any():
+        raise _offence(name, array, array != np.floor(array), "a whole number", index)
     return array
 
 

@@ -1,0 +1,391 @@
+"""Who the customers are: RFM scores, value segments and sleep states."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from touchpoint_lib._checks import (
+    FloatArray,
+    check_columns,
+    check_integer,
+    check_number,
+    check_values,
+    fail,
+)
+from touchpoint_lib.lifetime._purchases import PurchaseModel
+from touchpoint_lib.lifetime._rows import check_rows, customer_frame
+from touchpoint_lib.lifetime.beta_geo import BetaGeoModel, ModifiedBetaGeoModel
+from touchpoint_lib.metrics import wilson_interval
+
+#: Names of the sleep states, from the customer who is in the cycle to the one long silent.
+SLEEP_STATES = ("awake", "drowsy", "half asleep", "asleep")
+#: Names of the value segments.
+VALUE_SEGMENTS = ("core", "potential", "mass", "promotion-driven")
+
+
+def rfm_scores(
+    customers: Any,
+    bins: int = 5,
+    *,
+    recency_cuts: Sequence[float] | None = None,
+    frequency_cuts: Sequence[float] | None = None,
+    monetary_cuts: Sequence[float] | None = None,
+) -> pd.DataFrame:
+    """Return recency, frequency and monetary scores from 1 (worst) upwards.
+
+    Parameters
+    ----------
+    customers : DataFrame or CustomerBase
+        With frequency, recency, T and monetary_value.
+    bins : int
+        Number of quantile classes where no cuts are given. Ties stay together, so a column
+        where most customers share a value has fewer classes: the score then skips numbers.
+    recency_cuts, frequency_cuts, monetary_cuts : sequence of float, optional
+        Rising cut points by hand: a value at or above the k-th cut is in class k + 1 of the
+        column. Recency is cut on the silence T - recency, so its score falls with it.
+
+    Returns
+    -------
+    DataFrame
+        silence (T - recency, in the unit), frequency, monetary_value, recency_score,
+        frequency_score, monetary_score and rfm (the three scores, such as "5-1-3");
+        ``attrs["cuts"]`` holds the cut points.
+
+    Raises
+    ------
+    InputError
+        If a column or value is missing, or cuts do not rise.
+
+    Examples
+    --------
+    >>> import touchpoint_lib as tp
+    >>> scores = tp.rfm_scores(tp.rfm_summary(tp.load_cdnow(sample=True)))
+    >>> scores["recency_score"].between(1, 5).all()
+    np.True_
+    """
+    frame = customer_frame(customers)
+    rows = check_rows(frame)
+    check_columns(frame, ["monetary_value"], "customers")
+    money = check_values("monetary_value", frame["monetary_value"], index=frame.index)
+    classes = check_integer("bins", bins, ge=2)
+    silence = rows.T - rows.recency
+    result = pd.DataFrame(
+        {"silence": silence, "frequency": rows.frequency.astype(np.int64), "monetary_value": money},
+        index=frame.index,
+    )
+    cuts = {
+        "recency": _cuts("recency_cuts", silence, recency_cuts, classes),
+        "frequency": _cuts("frequency_cuts", rows.frequency, frequency_cuts, classes),
+        "monetary": _cuts("monetary_cuts", money, monetary_cuts, classes),
+    }
+    low_is_good = len(cuts["recency"]) + 1
+    result["recency_score"] = low_is_good - np.searchsorted(cuts["recency"], silence, side="right")
+    result["frequency_score"] = 1 + np.searchsorted(cuts["frequency"], rows.frequency, side="right")
+    result["monetary_score"] = 1 + np.searchsorted(cuts["monetary"], money, side="right")
+    recency, frequency, monetary = (
+        result[f"{name}_score"].astype("str") for name in ("recency", "frequency", "monetary")
+    )
+    result["rfm"] = recency + "-" + frequency + "-" + monetary
+    result.attrs = {**frame.attrs, "cuts": {name: list(cut) for name, cut in cuts.items()}}
+    return result
+
+
+def value_segments(
+    value: pd.Series,
+    discount_share: pd.Series | None = None,
+    *,
+    core: float = 0.5,
+    potential: float = 0.8,
+    promotion: float = 0.5,
+) -> pd.DataFrame:
+    """Return the value segment of each customer, by expected residual value.
+
+    The rules, in this order:
+
+    1. *promotion-driven* (促销型): at least ``promotion`` of the customer's purchase days were
+       discounted (only with ``discount_share``);
+    2. *core* (核心): of the rest, ranked by value, the smallest group that holds ``core`` of it;
+    3. *potential* (潜力): the next, up to ``potential`` of the value;
+    4. *mass* (大众): everybody else.
+
+    Equal values fall in the same segment, the better one.
+
+    Parameters
+    ----------
+    value : Series
+        Expected residual value of each customer, >= 0, such as `customer_lifetime_value`.
+    discount_share : Series, optional
+        Share of purchase days that were discounted, in [0, 1], on the same index: the column
+        that `rfm_summary` adds with ``discount=``.
+    core, potential : float
+        Shares of the summed value, 0 < core < potential < 1.
+    promotion : float
+        Share of discounted purchase days, in (0, 1].
+
+    Returns
+    -------
+    DataFrame
+        value and segment (an ordered category), on the index of ``value``.
+
+    Raises
+    ------
+    InputError
+        If a value is missing, infinite or negative, all are 0, or shares are out of order.
+
+    See Also
+    --------
+    segment_outcomes : what the segments did in the holdout.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import touchpoint_lib as tp
+    >>> value = pd.Series([60.0, 25, 10, 5], index=["a", "b", "c", "d"])
+    >>> tp.value_segments(value)["segment"].to_dict()
+    {'a': 'core', 'b': 'potential', 'c': 'mass', 'd': 'mass'}
+    """
+    if not isinstance(value, pd.Series):
+        raise fail(f"value is a {type(value).__name__}", "pass a Series with a row a customer")
+    worth = check_values("value", value, ge=0, index=value.index)
+    upper = check_number("potential", potential, gt=0, lt=1)
+    lower = check_number("core", core, gt=0, lt=upper)
+    dependent = np.zeros(len(worth), dtype=bool)
+    if discount_share is not None:
+        if not isinstance(discount_share, pd.Series) or not discount_share.index.equals(
+            value.index
+        ):
+            raise fail(
+                "discount_share is not a Series on the index of value",
+                "pass discount_share.reindex(value.index)",
+            )
+        share = check_values("discount_share", discount_share, ge=0, le=1, index=value.index)
+        dependent = share >= check_number("promotion", promotion, gt=0, le=1)
+    others = np.flatnonzero(~dependent)
+    if worth[others].sum() == 0:
+        raise fail("value is 0 for every customer to be ranked", "check the model and the margin")
+    order = others[np.argsort(-worth[others], kind="stable")]
+    ranked = worth[order]
+    before = np.concatenate(([0.0], np.cumsum(ranked)[:-1])) / ranked.sum()
+    # Of equal values the first decides, so ties are never torn apart.
+    before = before[np.searchsorted(-ranked, -ranked, side="left")]
+    code = np.full(len(worth), VALUE_SEGMENTS.index("promotion-driven"))
+    code[order] = np.where(before < lower, 0, np.where(before < upper, 1, 2))
+    segment = pd.Categorical.from_codes(code, pd.Index(VALUE_SEGMENTS), ordered=True)
+    return pd.DataFrame({"value": worth, "segment": segment}, index=value.index)
+
+
+def segment_outcomes(
+    segments: pd.DataFrame,
+    split: pd.DataFrame,
+    expected_purchases: pd.Series | None = None,
+    by: pd.Series | None = None,
+) -> pd.DataFrame:
+    """Return what each segment did in the holdout, beside what was expected of it.
+
+    Parameters
+    ----------
+    segments : DataFrame
+        With ``segment`` and, for value segments, ``value``: from `value_segments` (``segment``)
+        or `sleep_states` (``state``), made on the calibration part.
+    split : DataFrame
+        From `rfm_split`, on the same customers.
+    expected_purchases : Series, optional
+        Expected purchases over the holdout, on the same index.
+    by : Series, optional
+        Classes within which to compare, such as `purchase_classes`, on the same index; the
+        result then has a row a class and segment. Sleep states are lines of each customer's
+        own, so they order customers within a class, not across classes.
+
+    Returns
+    -------
+    DataFrame
+        A row a segment that has customers: n, customer_share, value_share (of expected value,
+        where ``segments`` has it), holdout_amount_share, holdout_amount_mean,
+        holdout_frequency_mean, expected_frequency_mean (where given), buyer_rate with
+        buyer_low and buyer_high (95 % Wilson): the share that bought in the holdout.
+
+    Raises
+    ------
+    InputError
+        If columns are missing or indexes differ.
+
+    Examples
+    --------
+    >>> import touchpoint_lib as tp
+    >>> split = tp.rfm_split(tp.load_cdnow(sample=True), split="1997-09-30")
+    >>> model = tp.ModifiedBetaGeoModel().fit(split)
+    >>> states = tp.sleep_states(model, split)
+    >>> outcomes = tp.segment_outcomes(states, split, by=tp.purchase_classes(split))
+    >>> outcomes.loc["5+", "buyer_rate"].round(2).to_dict()
+    {'awake': 0.87, 'drowsy': 0.7, 'half asleep': 0.56, 'asleep': 0.61}
+    """
+    check_columns(split, ("holdout_frequency", "holdout_amount"), "split")
+    column = "state" if "state" in segments.columns else "segment"
+    check_columns(segments, [column], "segments")
+    for name, other in (
+        ("split", split),
+        ("expected_purchases", expected_purchases),
+        ("by", by),
+    ):
+        if other is not None and not other.index.equals(segments.index):
+            raise fail(
+                f"segments and {name} have different indexes",
+                "make both from the same rfm_split frame",
+            )
+    data = pd.DataFrame(
+        {
+            "segment": segments[column],
+            "frequency": split["holdout_frequency"],
+            "amount": split["holdout_amount"],
+            "buys": split["holdout_frequency"] > 0,
+        }
+    )
+    if "value" in segments.columns:
+        data["value"] = segments["value"]
+    if expected_purchases is not None:
+        data["expected"] = expected_purchases
+    keys = ["segment"]
+    if by is not None:
+        data["class"] = by
+        keys = ["class", "segment"]
+    groups = data.groupby(keys, observed=True)
+    n = groups.size()
+    result = pd.DataFrame({"n": n, "customer_share": n / n.sum()})
+    if "value" in data.columns:
+        result["value_share"] = groups["value"].sum() / data["value"].sum()
+    spent = float(data["amount"].sum())
+    if spent == 0:
+        raise fail("split has no spend in the holdout", "choose an earlier split or a later until")
+    result["holdout_amount_share"] = groups["amount"].sum() / spent
+    result["holdout_amount_mean"] = groups["amount"].mean()
+    result["holdout_frequency_mean"] = groups["frequency"].mean()
+    if expected_purchases is not None:
+        result["expected_frequency_mean"] = groups["expected"].mean()
+    result["buyer_rate"] = groups["buys"].mean()
+    low, high = wilson_interval(groups["buys"].sum().to_numpy(), n.to_numpy(), 0.95)
+    result["buyer_low"], result["buyer_high"] = low, high
+    return result
+
+
+def purchase_classes(customers: Any) -> pd.Series:
+    """Return the class of each customer by number of purchase days: 1, 2, 3-4, 5+.
+
+    Parameters
+    ----------
+    customers : DataFrame or CustomerBase
+        With frequency, recency and T.
+
+    Returns
+    -------
+    Series
+        An ordered category on the customers' index.
+
+    Examples
+    --------
+    >>> import touchpoint_lib as tp
+    >>> tp.purchase_classes(tp.rfm_summary(tp.load_cdnow(sample=True))).value_counts(sort=False)
+    purchases
+    1      1218
+    2       403
+    3-4     358
+    5+      378
+    Name: count, dtype: int64
+    """
+    frame = customer_frame(customers)
+    code = np.searchsorted([1, 2, 4], check_rows(frame).frequency, side="right")
+    classes = pd.Categorical.from_codes(code, pd.Index(["1", "2", "3-4", "5+"]), ordered=True)
+    return pd.Series(classes, index=frame.index, name="purchases")
+
+
+def sleep_states(
+    model: PurchaseModel, customers: Any, lines: Sequence[float] = (0.8, 0.5, 0.2)
+) -> pd.DataFrame:
+    """Return how far each customer's silence has taken them: awake to asleep.
+
+    P(alive) starts below one on the day of a purchase and falls with silence, quickly for
+    frequent buyers and slowly for rare ones. The lines are levels of P(alive) relative to that
+    day: above the first a customer is *awake* (in the normal cycle: care only), then *drowsy*
+    (瞌睡, the warning line), *half asleep* (半睡) and *asleep* (沉睡). So each customer has
+    lines in days of their own, and no fixed number of days is involved.
+
+    Parameters
+    ----------
+    model : PurchaseModel
+        Fitted. BG/NBD is refused: it holds one-time customers alive for ever.
+    customers : DataFrame or CustomerBase
+        With frequency, recency and T.
+    lines : sequence of three floats
+        Falling, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        On the customers' index: state (an ordered category), silence (T - recency), relative
+        (P(alive) now / on the day of the last purchase), and drowsy_after, half_asleep_after,
+        asleep_after: the silence at which each line is crossed, in the unit.
+
+    Raises
+    ------
+    InputError
+        If the model is a BG/NBD, or the lines do not fall within (0, 1).
+
+    Examples
+    --------
+    >>> import touchpoint_lib as tp
+    >>> split = tp.rfm_split(tp.load_cdnow(sample=True), split="1997-09-30")
+    >>> states = tp.sleep_states(tp.ModifiedBetaGeoModel().fit(split), split)
+    >>> states["state"].value_counts(sort=False).to_dict()
+    {'awake': 374, 'drowsy': 1646, 'half asleep': 272, 'asleep': 65}
+    """
+    if isinstance(model, BetaGeoModel) and not isinstance(model, ModifiedBetaGeoModel):
+        raise fail(
+            "model is a BetaGeoModel, which holds one-time customers alive for ever",
+            "use ModifiedBetaGeoModel",
+        )
+    levels = _lines(lines)
+    frame = customer_frame(customers)
+    rows = check_rows(frame)
+    silence = rows.T - rows.recency
+    on_the_day = frame.assign(T=frame["recency"])
+    at_purchase = model.probability_alive(on_the_day).to_numpy()
+    relative = model.probability_alive(frame).to_numpy() / at_purchase
+    result = pd.DataFrame({"silence": silence, "relative": relative}, index=frame.index)
+    names = ("drowsy_after", "half_asleep_after", "asleep_after")
+    for name, level in zip(names, levels, strict=True):
+        result[name] = model.dormancy_gap(frame, alive=level * at_purchase)
+    passed = silence[:, None] >= result[list(names)].to_numpy()
+    result.insert(
+        0,
+        "state",
+        pd.Series(
+            pd.Categorical.from_codes(passed.sum(axis=1), pd.Index(SLEEP_STATES), ordered=True),
+            index=frame.index,
+        ),
+    )
+    return result
+
+
+def _lines(lines: Sequence[float]) -> FloatArray:
+    levels = check_values("lines", list(lines), gt=0)
+    if levels.shape != (3,) or levels[0] >= 1 or not (np.diff(levels) < 0).all():
+        raise fail(
+            f"lines are {', '.join(f'{level:g}' for level in levels)}",
+            "they must be three falling numbers in (0, 1), such as (0.8, 0.5, 0.2)",
+        )
+    return levels
+
+
+def _cuts(name: str, values: FloatArray, given: Sequence[float] | None, bins: int) -> FloatArray:
+    """Return rising cut points: those given, or the inner quantiles without repeats."""
+    if given is None:
+        inner = np.unique(np.quantile(values, np.arange(1, bins) / bins))
+        # A cut at the minimum would leave its lowest class empty.
+        return inner[inner > values.min()]
+    cuts = check_values(name, list(given))
+    if cuts.ndim != 1 or cuts.size == 0 or not (np.diff(cuts) > 0).all():
+        raise fail(f"{name} is {list(given)}", "cut points must rise")
+    return cuts
