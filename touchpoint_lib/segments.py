@@ -90,7 +90,7 @@ def rfm_scores(
         result[f"{name}_score"].astype("str") for name in ("recency", "frequency", "monetary")
     )
     result["rfm"] = recency + "-" + frequency + "-" + monetary
-    result.attrs = {**frame.attrs, "cuts": {name: list(cut) for name, cut in cuts.items()}}
+    result.attrs = {**frame.attrs, "cuts": {name: cut.tolist() for name, cut in cuts.items()}}
     return result
 
 

@@ -1,0 +1,235 @@
+"""Figures of the two rates: curves of scores against each other, and calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from touchpoint_lib._checks import fail
+from touchpoint_lib.charts._style import ACCENT, BASELINE, GREYS, finish, text
+from touchpoint_lib.metrics import rates_curve
+
+#: Points drawn of a curve.
+_POINTS = 200
+
+
+def rates_curves_data(actual: Any, scores: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the curve of error against omission rate of several scores, thinned for drawing.
+
+    Parameters
+    ----------
+    actual : array of bool or 0/1, shape (n,)
+        What happened.
+    scores : mapping of str to array of float, shape (n,)
+        Name to score; higher means more likely.
+
+    Returns
+    -------
+    DataFrame
+        score, threshold, error_rate, omission_rate, n_flagged.
+    """
+    if not scores:
+        raise fail("scores is empty", "pass at least one score")
+    curves = []
+    for name, score in scores.items():
+        curve = rates_curve(actual, score)
+        keep = np.unique(np.linspace(0, len(curve) - 1, _POINTS).astype(int))
+        curves.append(curve.iloc[keep].assign(score=name))
+    data = pd.concat(curves, ignore_index=True)
+    return data[["score", "threshold", "error_rate", "omission_rate", "n_flagged"]]
+
+
+def rates_at(data: pd.DataFrame, share: float) -> pd.DataFrame:
+    """Return the rates of each score where it first flags at least ``share`` of all customers.
+
+    Parameters
+    ----------
+    data : DataFrame
+        From `rates_curves_data`.
+    share : float
+        In (0, 1].
+    """
+    enough = data[data["n_flagged"] >= share * data["n_flagged"].max()]
+    return enough.groupby("score", sort=False).first()
+
+
+def rates_curves_verdict(data: pd.DataFrame, baseline: str, share: float = 0.2) -> str:
+    """Return which score errs least where each flags ``share`` of the customers.
+
+    Parameters
+    ----------
+    data : DataFrame
+        From `rates_curves_data`.
+    baseline : str
+        Name of the score that the others have to beat.
+    share : float
+        In (0, 1].
+    """
+    rates = rates_at(data, share)["error_rate"]
+    others = rates.drop(baseline)
+    best = str(others.idxmin())
+    gain = rates[baseline] - others[best]
+    says = "beats" if gain > 0.005 else "does not beat" if gain < -0.005 else "equals"
+    return (
+        f"Where {share:.0%} of the customers are flagged as gone, {best} is wrong for "
+        f"{others[best]:.0%} of them and {baseline} for {rates[baseline]:.0%}: "
+        f"{best} {says} {baseline}."
+    )
+
+
+def rates_curves(data: pd.DataFrame, baseline: str, source: str, n: int) -> go.Figure:
+    """Draw error rate against omission rate, a curve a score, the baseline in its own colour.
+
+    Parameters
+    ----------
+    data : DataFrame
+        From `rates_curves_data`.
+    baseline : str
+        Name of the score that the others have to beat.
+    source : str
+        For the footer.
+    n : int
+        Number of customers behind the curves, for the footer.
+    """
+    figure = go.Figure()
+    names = [str(name) for name in data["score"].unique()]
+    shades = iter((ACCENT, *GREYS))
+    for name in names:
+        curve = data[data["score"] == name]
+        colour = BASELINE if name == baseline else next(shades, GREYS[-1])
+        figure.add_scatter(
+            name=text(name),
+            x=curve["omission_rate"].round(4).tolist(),
+            y=curve["error_rate"].round(4).tolist(),
+            mode="lines",
+            line={"color": colour, "width": 2, "dash": "dash" if name == baseline else "solid"},
+            customdata=curve["n_flagged"].tolist(),
+            hovertemplate=(
+                "%{customdata:,} flagged: error %{y:.1%}, omission %{x:.1%}<extra>"
+                + text(name)
+                + "</extra>"
+            ),
+        )
+    top = float(data.loc[data["n_flagged"] > 0.01 * n, "error_rate"].max())
+    figure.update_xaxes(
+        title="Omission rate (missed / all who stayed away)", tickformat=".0%", range=[0, 1]
+    )
+    figure.update_yaxes(
+        title="Error rate (wrongly flagged / flagged)", tickformat=".0%", range=[0, top * 1.1]
+    )
+    title = f"Lower is better: a score is worth having where its curve runs below {baseline}"
+    finish(figure, title, source, n)
+    return figure.update_layout(
+        showlegend=True, legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
+    )
+
+
+def forecast_by_decile_data(expected: pd.Series, actual: pd.Series) -> pd.DataFrame:
+    """Return mean expected and actual purchases by tenths of the expectation.
+
+    Parameters
+    ----------
+    expected, actual : Series
+        A value a customer, on one index.
+
+    Returns
+    -------
+    DataFrame
+        A row a class of about a tenth (equal expectations stay together): n, expected, actual,
+        low and high (95 %, normal, of the actual mean).
+    """
+    if not expected.index.equals(actual.index):
+        raise fail("expected and actual have different indexes", "make both from one split")
+    place = pd.qcut(expected, 10, labels=False, duplicates="drop")
+    groups = pd.DataFrame({"expected": expected, "actual": actual}).groupby(place)
+    data = groups.agg(
+        n=("actual", "size"), expected=("expected", "mean"), actual=("actual", "mean")
+    )
+    half = 1.96 * groups["actual"].std().fillna(0) / np.sqrt(data["n"])
+    return data.assign(low=data["actual"] - half, high=data["actual"] + half).reset_index(drop=True)
+
+
+def forecast_by_decile_verdict(data: pd.DataFrame) -> str:
+    """Return expected and actual totals.
+
+    Parameters
+    ----------
+    data : DataFrame
+        From `forecast_by_decile_data`.
+    """
+    expected, actual = _totals(data)
+    return (
+        f"The model expected {expected:,.0f} purchases in the holdout and {actual:,.0f} came "
+        f"({expected / actual - 1:+.0%}); the classes it ranked higher bought "
+        + (
+            "more, one after the other."
+            if data["actual"].is_monotonic_increasing
+            else "mostly more."
+        )
+    )
+
+
+def forecast_by_decile(data: pd.DataFrame, source: str) -> go.Figure:
+    """Draw actual against expected purchases by tenths of the expectation, with the diagonal.
+
+    Parameters
+    ----------
+    data : DataFrame
+        From `forecast_by_decile_data`.
+    source : str
+        For the footer.
+    """
+    top = round(float(max(data["high"].max(), data["expected"].max())) * 1.05, 2)
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[0, top],
+        y=[0, top],
+        mode="lines",
+        line={"color": GREYS[2], "dash": "dot"},
+        hoverinfo="skip",
+    )
+    figure.add_scatter(
+        x=data["expected"].round(3).tolist(),
+        y=data["actual"].round(3).tolist(),
+        error_y={
+            "type": "data",
+            "symmetric": False,
+            "array": (data["high"] - data["actual"]).round(3).tolist(),
+            "arrayminus": (data["actual"] - data["low"]).round(3).tolist(),
+            "thickness": 1,
+            "width": 4,
+        },
+        mode="markers",
+        marker={"color": ACCENT, "size": 9},
+        customdata=data["n"].tolist(),
+        hovertemplate=(
+            "%{customdata:,} customers: expected %{x:.2f}, actual %{y:.2f}<extra></extra>"
+        ),
+    )
+    figure.add_annotation(
+        x=top,
+        y=top,
+        text="as expected",
+        showarrow=False,
+        xanchor="right",
+        yanchor="bottom",
+        font={"color": GREYS[1]},
+    )
+    figure.update_xaxes(title="Expected purchases a customer", range=[0, top])
+    figure.update_yaxes(title="Actual purchases a customer", range=[0, top])
+    expected, actual = _totals(data)
+    title = (
+        f"{actual:,.0f} purchases came where {expected:,.0f} were expected; "
+        "above the line more came than expected"
+    )
+    return finish(figure, title, source, int(data["n"].sum()))
+
+
+def _totals(data: pd.DataFrame) -> tuple[float, float]:
+    """Return expected and actual purchases of all classes."""
+    n = data["n"]
+    return float((n * data["expected"]).sum()), float((n * data["actual"]).sum())

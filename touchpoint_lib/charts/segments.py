@@ -1,0 +1,484 @@
+"""Figures of the segments: who the customers are, what they are worth, how far they sleep.
+
+Every figure has a twin ``*_data`` that returns the numbers it draws, and a ``*_verdict`` that
+says in a sentence what they show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from touchpoint_lib._checks import UNIT_WORDS, FloatArray, fail
+from touchpoint_lib.charts._style import ACCENT, BASELINE, GREYS, finish, text, wrap
+from touchpoint_lib.metrics import PredictionRates, prediction_rates
+from touchpoint_lib.segments import SLEEP_STATES, segment_outcomes
+
+#: Positions of the line that the slider offers.
+LINES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
+
+
+def rfm_map_data(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return customers and mean spend by recency and frequency score.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        From `rfm_scores`.
+
+    Returns
+    -------
+    DataFrame
+        recency_score, frequency_score, customers, share, monetary_value (mean of the cell).
+    """
+    cells = scores.groupby(["recency_score", "frequency_score"], observed=True)
+    data = cells.agg(
+        customers=("monetary_value", "size"), monetary_value=("monetary_value", "mean")
+    )
+    data.insert(1, "share", data["customers"] / len(scores))
+    return data.reset_index()
+
+
+def rfm_map_verdict(scores: pd.DataFrame) -> str:
+    """Return how many customers bought once, and how many are recent and frequent at once."""
+    once = float((scores["frequency"] == 0).mean())
+    top = scores[["recency_score", "frequency_score"]].max()
+    best = (scores["recency_score"] == top["recency_score"]) & (
+        scores["frequency_score"] == top["frequency_score"]
+    )
+    return (
+        f"{once:.0%} of the {len(scores):,} customers have bought on one day only; "
+        f"{best.mean():.0%} are in the most recent and the most frequent class at once."
+    )
+
+
+def rfm_map(scores: pd.DataFrame, source: str) -> go.Figure:
+    """Draw customers by recency and frequency score, darker where there are more.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        From `rfm_scores`.
+    source : str
+        For the footer.
+    """
+    data = rfm_map_data(scores)
+    grid = data.set_index(["frequency_score", "recency_score"])
+    table = grid["customers"].unstack(fill_value=0)  # noqa: PD010 (a pivot of unique pairs)
+    spend = grid["monetary_value"].unstack(fill_value=0)  # noqa: PD010
+    label = np.char.mod("%d", table.to_numpy())
+    figure = go.Figure(
+        go.Heatmap(
+            x=[str(score) for score in table.columns],
+            y=[str(score) for score in table.index],
+            z=table.to_numpy().tolist(),
+            text=label.tolist(),
+            texttemplate="%{text}",
+            customdata=spend.round(2).to_numpy().tolist(),
+            hovertemplate=(
+                "recency score %{x}, frequency score %{y}<br>%{z:,} customers"
+                "<br>mean spend a repeat purchase %{customdata:,.2f}<extra></extra>"
+            ),
+            colorscale=[[0, "#f2f6fa"], [1, ACCENT]],
+            showscale=False,
+            xgap=2,
+            ygap=2,
+        )
+    )
+    figure.update_xaxes(title="Recency score (right: bought lately)", type="category")
+    figure.update_yaxes(title="Frequency score", type="category", showgrid=False)
+    biggest = data.iloc[int(data["customers"].to_numpy().argmax())]
+    title = (
+        f"The largest cell holds {biggest['share']:.0%} of the customers: recency "
+        f"{biggest['recency_score']:.0f}, frequency {biggest['frequency_score']:.0f}"
+    )
+    return finish(figure, title, source, len(scores))
+
+
+def value_shares_data(outcomes: pd.DataFrame) -> pd.DataFrame:
+    """Return each segment's share of customers, expected value and holdout spend, rounded.
+
+    Parameters
+    ----------
+    outcomes : DataFrame
+        From `segment_outcomes` of value segments.
+    """
+    return outcomes[["customer_share", "value_share", "holdout_amount_share"]].round(4)
+
+
+def value_shares_verdict(outcomes: pd.DataFrame) -> str:
+    """Return whether the value that was promised to the core came."""
+    core = outcomes.loc["core"]
+    ordered = outcomes.loc[
+        [name for name in ("core", "potential", "mass") if name in outcomes.index],
+        "holdout_amount_mean",
+    ].is_monotonic_decreasing
+    held = "The segments held" if ordered else "The segments did not hold"
+    return (
+        f"{held}: the core, {core['customer_share']:.0%} of the customers, was expected to bring "
+        f"{core['value_share']:.0%} of the value and brought {core['holdout_amount_share']:.0%} "
+        f"of what was spent in the holdout."
+    )
+
+
+def value_shares(outcomes: pd.DataFrame, source: str) -> go.Figure:
+    """Draw, for each value segment, customers, expected value and what came in the holdout.
+
+    Parameters
+    ----------
+    outcomes : DataFrame
+        From `segment_outcomes` of value segments.
+    source : str
+        For the footer.
+    """
+    data = value_shares_data(outcomes)
+    names = {
+        "customer_share": ("share of customers", GREYS[3]),
+        "value_share": ("share of expected value", GREYS[1]),
+        "holdout_amount_share": ("share of holdout spend", ACCENT),
+    }
+    figure = go.Figure()
+    for column, (name, colour) in names.items():
+        figure.add_bar(
+            name=name,
+            x=[text(segment) for segment in data.index],
+            y=data[column].tolist(),
+            text=[f"{share:.0%}" for share in data[column]],
+            textposition="outside",
+            cliponaxis=False,
+            marker_color=colour,
+            hovertemplate="%{x}: %{y:.1%} " + name + "<extra></extra>",
+        )
+    figure.update_yaxes(tickformat=".0%", rangemode="tozero", title="Share")
+    core = data.loc["core"]
+    title = (
+        f"{core['customer_share']:.0%} of the customers brought "
+        f"{core['holdout_amount_share']:.0%} of the money that came after the split"
+    )
+    finish(figure, title, source, int(outcomes["n"].sum()))
+    # Three series with the same order in every group: a legend is shorter than nine labels.
+    return figure.update_layout(
+        showlegend=True, legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
+    )
+
+
+def sleep_returns_data(
+    states: pd.DataFrame, split: pd.DataFrame, classes: pd.Series
+) -> pd.DataFrame:
+    """Return the share that bought in the holdout by purchase class and sleep state.
+
+    Parameters
+    ----------
+    states : DataFrame
+        From `sleep_states`.
+    split : DataFrame
+        From `rfm_split`.
+    classes : Series
+        From `purchase_classes`.
+
+    Returns
+    -------
+    DataFrame
+        class, state, n, buyer_rate, buyer_low, buyer_high (95 %, Wilson).
+    """
+    outcomes = segment_outcomes(states, split, by=classes)
+    outcomes.index.names = ["class", "state"]
+    return outcomes[["n", "buyer_rate", "buyer_low", "buyer_high"]].reset_index()
+
+
+def sleep_returns_verdict(data: pd.DataFrame) -> str:
+    """Return in how many classes the share of buyers falls with sleep, and what that is worth.
+
+    Parameters
+    ----------
+    data : DataFrame
+        From `sleep_returns_data`.
+    """
+    several = [group for _, group in data.groupby("class", observed=True) if len(group) > 1]
+    if not several:
+        return "Every class of buyers is in one state only: the states cannot be compared yet."
+    falls = sum(
+        bool(group["buyer_low"].iloc[0] > group["buyer_high"].iloc[-1]) for group in several
+    )
+    first, last = several[-1].iloc[0], several[-1].iloc[-1]
+    return (
+        f"In {falls} of {len(several)} classes of buyers with the same number of purchases the "
+        f"sleepiest came back clearly less often than the most awake; of those with "
+        f"{first['class']} purchase days {first['buyer_rate']:.0%} of the {first['state']} and "
+        f"{last['buyer_rate']:.0%} of the {last['state']} bought again."
+    )
+
+
+def sleep_returns(data: pd.DataFrame, source: str) -> go.Figure:
+    """Draw the share of buyers in the holdout by sleep state, a line a purchase class.
+
+    Parameters
+    ----------
+    data : DataFrame
+        From `sleep_returns_data`.
+    source : str
+        For the footer.
+    """
+    figure = go.Figure()
+    groups = list(data.groupby("class", observed=True))
+    shades = [ACCENT, *GREYS] if len(groups) <= 5 else [ACCENT] * len(groups)
+    for (name, group), colour in zip(reversed(groups), shades, strict=False):
+        rate = group["buyer_rate"].round(4)
+        figure.add_scatter(
+            name=text(name),
+            x=[text(state) for state in group["state"]],
+            y=rate.tolist(),
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": (group["buyer_high"] - group["buyer_rate"]).round(4).tolist(),
+                "arrayminus": (group["buyer_rate"] - group["buyer_low"]).round(4).tolist(),
+                "thickness": 1,
+                "width": 4,
+            },
+            mode="lines+markers+text",
+            text=[text(f"{name} purchase day{'' if name == '1' else 's'}")]
+            + [""] * (len(group) - 1),
+            textposition="top right",
+            customdata=group["n"].tolist(),
+            hovertemplate="%{x}: %{y:.1%} of %{customdata:,} bought<extra>"
+            + text(name)
+            + "</extra>",
+            line={"color": colour, "width": 2},
+            marker={"size": 9},
+        )
+    figure.update_xaxes(
+        title="Sleep state at the split", categoryorder="array", categoryarray=list(SLEEP_STATES)
+    )
+    figure.update_yaxes(title="Bought in the holdout", tickformat=".0%", range=[0, 1.05])
+    title = (
+        "Within a class of buyers the share that returns falls with sleep; bars are 95 % intervals"
+    )
+    return finish(figure, title, source, int(data["n"].sum()))
+
+
+def sleep_slider_data(
+    states: pd.DataFrame, split: pd.DataFrame, lines: Sequence[float] = LINES
+) -> pd.DataFrame:
+    """Return segment sizes and both rates at each position of the last sleep line.
+
+    "Asleep" is read as the prediction "will not buy in the holdout". The lines above the moved
+    one keep their distances: at the default of 0.2 they are 0.5 and 0.8. The baseline flags as
+    many customers, those longest silent.
+
+    Parameters
+    ----------
+    states : DataFrame
+        From `sleep_states`.
+    split : DataFrame
+        From `rfm_split`, on the same index.
+    lines : sequence of float
+        Positions of the last line, in (0, 1).
+
+    Returns
+    -------
+    DataFrame
+        A row a position: line; awake, drowsy, half asleep, asleep (customers); error_rate and
+        omission_rate with _low and _high (95 %), and the same of the baseline with the prefix
+        baseline_, and baseline_days, the silence it needs, in the unit.
+
+    Raises
+    ------
+    InputError
+        If everybody or nobody bought in the holdout, or indexes differ.
+    """
+    if not states.index.equals(split.index):
+        raise fail("states and split have different indexes", "make both from one rfm_split")
+    lapsed = (split["holdout_frequency"] == 0).to_numpy()
+    if lapsed.all() or not lapsed.any():
+        raise fail(
+            f"{int(lapsed.sum())} of {len(lapsed)} customers bought nothing in the holdout",
+            "both rates need customers of both kinds: choose another split",
+        )
+    relative = states["relative"].to_numpy()
+    silence = states["silence"].to_numpy()
+    longest = np.sort(silence)[::-1]
+    rows = []
+    for line in lines:
+        upper = line + (1 - line) * np.array([0.75, 0.375, 0.0])
+        counts = np.bincount((relative[:, None] <= upper).sum(axis=1), minlength=4)
+        n_flagged = int(counts[3])
+        row: dict[str, float] = {"line": line, **dict(zip(SLEEP_STATES, counts, strict=True))}
+        # The baseline takes ties in: it flags at least as many.
+        days = float(longest[n_flagged - 1]) if n_flagged else float("inf")
+        row |= _rates("", prediction_rates(lapsed, -relative, -line))
+        row |= _rates("baseline_", prediction_rates(lapsed, silence, days))
+        row["baseline_days"] = days
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def sleep_slider_verdict(data: pd.DataFrame, line: float = 0.2) -> str:
+    """Return both rates at ``line``, beside those of plain recency.
+
+    Parameters
+    ----------
+    data : DataFrame
+        From `sleep_slider_data`.
+    line : float
+        One of its positions.
+    """
+    row = data.iloc[_position(data, line)]
+    if row["asleep"] == 0:
+        return f"At the line {row['line']:g} nobody is asleep: no prediction is made."
+    if row["error_rate_low"] > row["baseline_error_rate_high"]:
+        better = "Recency alone predicts better who stays away"
+    elif row["error_rate_high"] < row["baseline_error_rate_low"]:
+        better = "The line predicts better than recency alone who stays away"
+    else:
+        better = "Neither is clearly better at predicting who stays away"
+    return (
+        f"Taken as a forecast that the asleep will not buy, the line at {row['line']:g} is wrong "
+        f"for {row['error_rate']:.0%} of those it flags and misses {row['omission_rate']:.0%} of "
+        "those who stay away; flagging as many by recency alone is wrong for "
+        f"{row['baseline_error_rate']:.0%} and misses {row['baseline_omission_rate']:.0%}. "
+        f"{better}."
+    )
+
+
+def sleep_slider(data: pd.DataFrame, source: str, unit: str, line: float = 0.2) -> go.Figure:
+    """Draw segment sizes and both rates, with a slider that moves the sleep lines.
+
+    Parameters
+    ----------
+    data : DataFrame
+        From `sleep_slider_data`.
+    source : str
+        For the footer.
+    unit : {"D", "W"}
+        Of the silence.
+    line : float
+        Where the slider starts.
+    """
+    figure = make_subplots(
+        cols=2,
+        column_widths=[0.5, 0.5],
+        horizontal_spacing=0.16,
+        rows=1,
+        subplot_titles=("Customers by state", "Asleep, read as: will not buy in the holdout"),
+    )
+    start = _position(data, line)
+    first = data.iloc[start]
+    n = int(first[list(SLEEP_STATES)].sum())
+    figure.add_bar(
+        x=list(SLEEP_STATES),
+        marker_color=[GREYS[3], GREYS[2], GREYS[1], ACCENT],
+        textposition="outside",
+        cliponaxis=False,
+        hovertemplate="%{x}: %{y:,} customers<extra></extra>",
+        row=1,
+        col=1,
+        **_bars(first, n),
+    )
+    for prefix, name, colour in (("", "sleep line", ACCENT), ("baseline_", "recency", BASELINE)):
+        figure.add_scatter(
+            name=name,
+            x=["error rate", "omission rate"],
+            mode="markers+text",
+            textposition="middle right",
+            marker={"color": colour, "size": 11, "symbol": "circle" if not prefix else "diamond"},
+            hovertemplate="%{x} of the " + name + ": %{y:.1%}<extra></extra>",
+            row=1,
+            col=2,
+            **_points(first, prefix, name),
+        )
+    figure.update_yaxes(title="Customers", range=[0, n * 1.1], row=1, col=1)
+    figure.update_yaxes(tickformat=".0%", range=[-0.03, 1.08], title="Rate", row=1, col=2)
+    figure.update_xaxes(range=[-0.4, 1.9], row=1, col=2)
+    finish(figure, _slider_title(first, unit), source, n, footer_at=-0.62)
+    steps = []
+    for _, row in data.iterrows():
+        points = [
+            _points(row, prefix, name)
+            for prefix, name in (("", "sleep line"), ("baseline_", "recency"))
+        ]
+        update = {
+            "y": [_bars(row, n)["y"], *(point["y"] for point in points)],
+            "text": [_bars(row, n)["text"], *(point["text"] for point in points)],
+            "error_y": [None, *(point["error_y"] for point in points)],
+        }
+        steps.append(
+            {
+                "method": "update",
+                "label": f"{row['line']:.2f}",
+                "args": [update, {"title.text": wrap(_slider_title(row, unit))}],
+            }
+        )
+    return figure.update_layout(
+        height=540,
+        margin={"b": 190, "t": 110},
+        sliders=[
+            {
+                "active": start,
+                "steps": steps,
+                "currentvalue": {"prefix": "Asleep below this share of P(alive) on the day: "},
+                "pad": {"t": 55},
+                "len": 1.0,
+                "x": 0,
+            }
+        ],
+    )
+
+
+def _position(data: pd.DataFrame, line: float) -> int:
+    """Return the row of ``data`` nearest to ``line``."""
+    return int((data["line"] - line).abs().to_numpy().argmin())
+
+
+def _rates(prefix: str, rates: PredictionRates) -> dict[str, float]:
+    record = asdict(rates)
+    return {prefix + name: record[name] for name in record if "_rate" in name}
+
+
+def _bars(row: pd.Series, n: int) -> dict[str, object]:
+    counts = [int(row[state]) for state in SLEEP_STATES]
+    return {"y": counts, "text": [f"{count:,}<br>{count / n:.0%}" for count in counts]}
+
+
+def _points(row: pd.Series, prefix: str, name: str) -> dict[str, object]:
+    """Return both rates with their intervals; a rate without cases is left out."""
+    names = ("error_rate", "omission_rate")
+
+    def column(suffix: str) -> FloatArray:
+        return np.array([row[f"{prefix}{rate}{suffix}"] for rate in names], dtype=np.float64)
+
+    rate, low, high = column(""), column("_low"), column("_high")
+    known = np.isfinite(rate)
+
+    def shown(values: FloatArray) -> list[float | None]:
+        return [round(float(v), 4) if ok else None for v, ok in zip(values, known, strict=True)]
+
+    return {
+        "y": shown(rate),
+        "text": [
+            f"{name} {value:.0%}" if ok else "" for value, ok in zip(rate, known, strict=True)
+        ],
+        "error_y": {
+            "type": "data",
+            "symmetric": False,
+            "array": shown(high - rate),
+            "arrayminus": shown(rate - low),
+            "thickness": 1,
+            "width": 5,
+        },
+    }
+
+
+def _slider_title(row: pd.Series, unit: str) -> str:
+    asleep = int(row["asleep"])
+    if asleep == 0:
+        return "Nobody has crossed this line"
+    return (
+        f"{asleep:,} customers are asleep; recency needs "
+        f"{row['baseline_days']:.0f} {UNIT_WORDS[unit]} of silence to flag as many"
+    )
