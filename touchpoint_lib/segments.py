@@ -19,7 +19,7 @@ from touchpoint_lib._checks import (
 from touchpoint_lib.lifetime._purchases import PurchaseModel
 from touchpoint_lib.lifetime._rows import check_rows, customer_frame
 from touchpoint_lib.lifetime.beta_geo import BetaGeoModel, ModifiedBetaGeoModel
-from touchpoint_lib.metrics import wilson_interval
+from touchpoint_lib.metrics import quantile_cuts, wilson_interval
 
 #: Names of the sleep states, from the customer who is in the cycle to the one long silent.
 SLEEP_STATES = ("awake", "drowsy", "half asleep", "asleep")
@@ -43,7 +43,7 @@ def rfm_scores(
         With frequency, recency, T and monetary_value.
     bins : int
         Number of quantile classes where no cuts are given. Ties stay together, so a column
-        where most customers share a value has fewer classes: the score then skips numbers.
+        where many customers share a value has fewer classes and a lower highest score.
     recency_cuts, frequency_cuts, monetary_cuts : sequence of float, optional
         Rising cut points by hand: a value at or above the k-th cut is in class k + 1 of the
         column. Recency is cut on the silence T - recency, so its score falls with it.
@@ -165,11 +165,20 @@ def value_segments(
         share = check_values("discount_share", discount_share, ge=0, le=1, index=value.index)
         dependent = share >= check_number("promotion", promotion, gt=0, le=1)
     others = np.flatnonzero(~dependent)
+    if len(worth) == 0:
+        raise fail("value is empty", "pass at least one customer")
+    if len(others) == 0:
+        raise fail(
+            f"all {len(worth):,} customers are promotion-driven (promotion is {promotion:g})",
+            "raise promotion, or leave discount_share out",
+        )
     if worth[others].sum() == 0:
         raise fail("value is 0 for every customer to be ranked", "check the model and the margin")
     order = others[np.argsort(-worth[others], kind="stable")]
     ranked = worth[order]
     before = np.concatenate(([0.0], np.cumsum(ranked)[:-1])) / ranked.sum()
+    # Rounding of the sums must not carry a customer across a share that is met exactly.
+    before = before.round(12)
     # Of equal values the first decides, so ties are never torn apart.
     before = before[np.searchsorted(-ranked, -ranked, side="left")]
     code = np.full(len(worth), VALUE_SEGMENTS.index("promotion-driven"))
@@ -190,7 +199,8 @@ def segment_outcomes(
     ----------
     segments : DataFrame
         With ``segment`` and, for value segments, ``value``: from `value_segments` (``segment``)
-        or `sleep_states` (``state``), made on the calibration part.
+        or `sleep_states` (``state``, which is taken where there are both), made on the
+        calibration part.
     split : DataFrame
         From `rfm_split`, on the same customers.
     expected_purchases : Series, optional
@@ -204,14 +214,15 @@ def segment_outcomes(
     -------
     DataFrame
         A row a segment that has customers: n, customer_share, value_share (of expected value,
-        where ``segments`` has it), holdout_amount_share, holdout_amount_mean,
-        holdout_frequency_mean, expected_frequency_mean (where given), buyer_rate with
-        buyer_low and buyer_high (95 % Wilson): the share that bought in the holdout.
+        where ``segments`` has it), holdout_amount_share with _low and _high (95 %, delta method
+        over customers), holdout_amount_mean, holdout_frequency_mean, expected_frequency_mean
+        (where given), buyer_rate with buyer_low and buyer_high (95 % Wilson): the share that
+        bought in the holdout.
 
     Raises
     ------
     InputError
-        If columns are missing or indexes differ.
+        If columns or classes are missing, indexes differ, or nothing was spent in the holdout.
 
     Examples
     --------
@@ -224,6 +235,7 @@ def segment_outcomes(
     {'awake': 0.87, 'drowsy': 0.7, 'half asleep': 0.56, 'asleep': 0.61}
     """
     check_columns(split, ("holdout_frequency", "holdout_amount"), "split")
+    check_columns(segments, (), "segments")
     column = "state" if "state" in segments.columns else "segment"
     check_columns(segments, [column], "segments")
     for name, other in (
@@ -244,14 +256,20 @@ def segment_outcomes(
             "buys": split["holdout_frequency"] > 0,
         }
     )
+    keys = ["segment"]
+    if by is not None:
+        data.insert(0, "class", by)
+        keys = ["class", "segment"]
+    missing = int(data[keys].isna().any(axis=1).sum())
+    if missing:
+        raise fail(
+            f"{missing:,} of {len(data):,} customers have no {' or '.join(keys)}",
+            "give every customer one, or leave these customers out of all frames",
+        )
     if "value" in segments.columns:
         data["value"] = segments["value"]
     if expected_purchases is not None:
         data["expected"] = expected_purchases
-    keys = ["segment"]
-    if by is not None:
-        data["class"] = by
-        keys = ["class", "segment"]
     groups = data.groupby(keys, observed=True)
     n = groups.size()
     result = pd.DataFrame({"n": n, "customer_share": n / n.sum()})
@@ -260,7 +278,16 @@ def segment_outcomes(
     spent = float(data["amount"].sum())
     if spent == 0:
         raise fail("split has no spend in the holdout", "choose an earlier split or a later until")
-    result["holdout_amount_share"] = groups["amount"].sum() / spent
+    share = groups["amount"].sum() / spent
+    result["holdout_amount_share"] = share
+    # Delta method for a ratio of sums over customers: residuals (1{in} - share) x amount.
+    square = groups["amount"].agg(lambda amounts: float((amounts**2).sum()))
+    total_square = float((data["amount"] ** 2).sum())
+    variance = ((1 - 2 * share) * square + share**2 * total_square) / spent**2
+    # Rounding may leave it just below 0 where one segment spent everything.
+    half = 1.959963984540054 * np.sqrt(variance.clip(lower=0))
+    result["holdout_amount_share_low"] = (share - half).clip(lower=0)
+    result["holdout_amount_share_high"] = (share + half).clip(upper=1)
     result["holdout_amount_mean"] = groups["amount"].mean()
     result["holdout_frequency_mean"] = groups["frequency"].mean()
     if expected_purchases is not None:
@@ -380,11 +407,9 @@ def _lines(lines: Sequence[float]) -> FloatArray:
 
 
 def _cuts(name: str, values: FloatArray, given: Sequence[float] | None, bins: int) -> FloatArray:
-    """Return rising cut points: those given, or the inner quantiles without repeats."""
+    """Return rising cut points: those given, or quantiles."""
     if given is None:
-        inner = np.unique(np.quantile(values, np.arange(1, bins) / bins))
-        # A cut at the minimum would leave its lowest class empty.
-        return inner[inner > values.min()]
+        return quantile_cuts(values, bins)
     cuts = check_values(name, list(given))
     if cuts.ndim != 1 or cuts.size == 0 or not (np.diff(cuts) > 0).all():
         raise fail(f"{name} is {list(given)}", "cut points must rise")

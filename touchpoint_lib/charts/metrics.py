@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from touchpoint_lib._checks import fail
+from touchpoint_lib._checks import check_values, fail
 from touchpoint_lib.charts._style import ACCENT, BASELINE, GREYS, finish, text
 from touchpoint_lib.metrics import rates_curve
 
@@ -23,7 +23,7 @@ def rates_curves_data(actual: Any, scores: Mapping[str, Any]) -> pd.DataFrame:
     Parameters
     ----------
     actual : array of bool or 0/1, shape (n,)
-        What happened.
+        Who stayed away.
     scores : mapping of str to array of float, shape (n,)
         Name to score; higher means more likely.
 
@@ -37,6 +37,8 @@ def rates_curves_data(actual: Any, scores: Mapping[str, Any]) -> pd.DataFrame:
     curves = []
     for name, score in scores.items():
         curve = rates_curve(actual, score)
+        if curve["omission_rate"].isna().any():
+            raise fail("actual has no positive case", "a curve needs somebody who stayed away")
         keep = np.unique(np.linspace(0, len(curve) - 1, _POINTS).astype(int))
         curves.append(curve.iloc[keep].assign(score=name))
     data = pd.concat(curves, ignore_index=True)
@@ -70,6 +72,11 @@ def rates_curves_verdict(data: pd.DataFrame, baseline: str, share: float = 0.2) 
         In (0, 1].
     """
     rates = rates_at(data, share)["error_rate"]
+    if baseline not in rates.index or len(rates) == 1:
+        raise fail(
+            f"baseline is {baseline!r}, the scores are {', '.join(map(repr, rates.index))}",
+            "name one of the scores, and pass at least one other",
+        )
     others = rates.drop(baseline)
     best = str(others.idxmin())
     gain = rates[baseline] - others[best]
@@ -119,7 +126,9 @@ def rates_curves(data: pd.DataFrame, baseline: str, source: str, n: int) -> go.F
         title="Omission rate (missed / all who stayed away)", tickformat=".0%", range=[0, 1]
     )
     figure.update_yaxes(
-        title="Error rate (wrongly flagged / flagged)", tickformat=".0%", range=[0, top * 1.1]
+        title="Error rate (wrongly flagged / flagged)",
+        tickformat=".0%",
+        range=[0, round(max(top * 1.1, 0.01), 4)],
     )
     title = f"Lower is better: a score is worth having where its curve runs below {baseline}"
     finish(figure, title, source, n)
@@ -144,7 +153,11 @@ def forecast_by_decile_data(expected: pd.Series, actual: pd.Series) -> pd.DataFr
     """
     if not expected.index.equals(actual.index):
         raise fail("expected and actual have different indexes", "make both from one split")
-    place = pd.qcut(expected, 10, labels=False, duplicates="drop")
+    check_values("expected", expected, index=expected.index)
+    check_values("actual", actual, index=actual.index)
+    # qcut gives no class at all where every expectation is the same.
+    alike = expected.nunique() == 1
+    place = expected * 0 if alike else pd.qcut(expected, 10, labels=False, duplicates="drop")
     groups = pd.DataFrame({"expected": expected, "actual": actual}).groupby(place)
     data = groups.agg(
         n=("actual", "size"), expected=("expected", "mean"), actual=("actual", "mean")
@@ -154,7 +167,7 @@ def forecast_by_decile_data(expected: pd.Series, actual: pd.Series) -> pd.DataFr
 
 
 def forecast_by_decile_verdict(data: pd.DataFrame) -> str:
-    """Return expected and actual totals.
+    """Return expected and actual totals, and whether the classes rank as expected.
 
     Parameters
     ----------
@@ -162,14 +175,15 @@ def forecast_by_decile_verdict(data: pd.DataFrame) -> str:
         From `forecast_by_decile_data`.
     """
     expected, actual = _totals(data)
+    bias = f" ({expected / actual - 1:+.0%})" if actual else ""
+    totals = f"The model expected {expected:,.0f} purchases in the holdout and {actual:,.0f} came"
+    steps = data["actual"].diff().iloc[1:]
+    if steps.empty:
+        return f"{totals}{bias}; it expected the same of every customer."
+    more = int((steps > 0).sum())
     return (
-        f"The model expected {expected:,.0f} purchases in the holdout and {actual:,.0f} came "
-        f"({expected / actual - 1:+.0%}); the classes it ranked higher bought "
-        + (
-            "more, one after the other."
-            if data["actual"].is_monotonic_increasing
-            else "mostly more."
-        )
+        f"{totals}{bias}; the class ranked next higher bought more in "
+        f"{'all' if more == len(steps) else more} of {len(steps)} steps."
     )
 
 
@@ -183,7 +197,7 @@ def forecast_by_decile(data: pd.DataFrame, source: str) -> go.Figure:
     source : str
         For the footer.
     """
-    top = round(float(max(data["high"].max(), data["expected"].max())) * 1.05, 2)
+    top = max(round(float(max(data["high"].max(), data["expected"].max())) * 1.05, 2), 0.01)
     figure = go.Figure()
     figure.add_scatter(
         x=[0, top],

@@ -14,7 +14,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from touchpoint_lib._checks import UNIT_WORDS, FloatArray, fail
+from touchpoint_lib._checks import UNIT_WORDS, FloatArray, check_values, fail
 from touchpoint_lib.charts._style import ACCENT, BASELINE, GREYS, finish, text, wrap
 from touchpoint_lib.metrics import PredictionRates, prediction_rates
 from touchpoint_lib.segments import SLEEP_STATES, segment_outcomes
@@ -112,7 +112,7 @@ def value_shares_data(outcomes: pd.DataFrame) -> pd.DataFrame:
 
 
 def value_shares_verdict(outcomes: pd.DataFrame) -> str:
-    """Return whether the value that was promised to the core came."""
+    """Return whether a customer of a better segment brought more, and what the core brought."""
     core = outcomes.loc["core"]
     ordered = outcomes.loc[
         [name for name in ("core", "potential", "mass") if name in outcomes.index],
@@ -167,6 +167,51 @@ def value_shares(outcomes: pd.DataFrame, source: str) -> go.Figure:
     )
 
 
+def sleep_lines_data(states: pd.DataFrame, classes: pd.Series) -> pd.DataFrame:
+    """Return the median silence at each sleep line by purchase class, rounded, in the unit.
+
+    Parameters
+    ----------
+    states : DataFrame
+        From `sleep_states`.
+    classes : Series
+        From `purchase_classes`.
+    """
+    lines = ["drowsy_after", "half_asleep_after", "asleep_after"]
+    return states.groupby(classes, observed=True)[lines].median().round(1)
+
+
+def sleep_lines_verdict(data: pd.DataFrame, unit: str) -> str:
+    """Return how far the lines of rare and frequent buyers lie apart.
+
+    Parameters
+    ----------
+    data : DataFrame
+        From `sleep_lines_data`.
+    unit : {"D", "W"}
+        Of the silence.
+    """
+    word = UNIT_WORDS[unit]
+
+    def silence(row: int) -> str:
+        after = data["asleep_after"].iloc[row]
+        # A silence beyond measure is as good as never, and its digits would fill the line.
+        return f"after {after:,.0f} {word}" if after < 1e5 else "practically never"
+
+    half = f"half of the customers with {_purchase_days(data.index[-1])} are asleep"
+    if len(data) == 1:
+        return f"{half[0].upper()}{half[1:]} {silence(-1)} of silence or sooner."
+    start = (
+        "The lines lie close together"
+        if silence(0) == silence(-1)
+        else "No fixed number of days fits all"
+    )
+    return (
+        f"{start}: {half} {silence(-1)} of silence or sooner, of those with "
+        f"{data.index[0]} {silence(0)}."
+    )
+
+
 def sleep_returns_data(
     states: pd.DataFrame, split: pd.DataFrame, classes: pd.Series
 ) -> pd.DataFrame:
@@ -199,17 +244,14 @@ def sleep_returns_verdict(data: pd.DataFrame) -> str:
     data : DataFrame
         From `sleep_returns_data`.
     """
-    several = [group for _, group in data.groupby("class", observed=True) if len(group) > 1]
+    several, falls = _falls(data)
     if not several:
         return "Every class of buyers is in one state only: the states cannot be compared yet."
-    falls = sum(
-        bool(group["buyer_low"].iloc[0] > group["buyer_high"].iloc[-1]) for group in several
-    )
     first, last = several[-1].iloc[0], several[-1].iloc[-1]
     return (
         f"In {falls} of {len(several)} classes of buyers with the same number of purchases the "
         f"sleepiest came back clearly less often than the most awake; of those with "
-        f"{first['class']} purchase days {first['buyer_rate']:.0%} of the {first['state']} and "
+        f"{_purchase_days(first['class'])} {first['buyer_rate']:.0%} of the {first['state']} and "
         f"{last['buyer_rate']:.0%} of the {last['state']} bought again."
     )
 
@@ -242,8 +284,7 @@ def sleep_returns(data: pd.DataFrame, source: str) -> go.Figure:
                 "width": 4,
             },
             mode="lines+markers+text",
-            text=[text(f"{name} purchase day{'' if name == '1' else 's'}")]
-            + [""] * (len(group) - 1),
+            text=[text(_purchase_days(name))] + [""] * (len(group) - 1),
             textposition="top right",
             customdata=group["n"].tolist(),
             hovertemplate="%{x}: %{y:.1%} of %{customdata:,} bought<extra>"
@@ -256,10 +297,27 @@ def sleep_returns(data: pd.DataFrame, source: str) -> go.Figure:
         title="Sleep state at the split", categoryorder="array", categoryarray=list(SLEEP_STATES)
     )
     figure.update_yaxes(title="Bought in the holdout", tickformat=".0%", range=[0, 1.05])
+    several, falls = _falls(data)
     title = (
-        "Within a class of buyers the share that returns falls with sleep; bars are 95 % intervals"
+        f"The share that returns falls clearly with sleep in {falls} of {len(several)} classes "
+        "of buyers; bars are 95 % intervals"
     )
     return finish(figure, title, source, int(data["n"].sum()))
+
+
+def _falls(data: pd.DataFrame) -> tuple[list[pd.DataFrame], int]:
+    """Return the classes in several states, and in how many the last is clearly below the first.
+
+    Clearly: their intervals do not overlap.
+    """
+    several = [group for _, group in data.groupby("class", observed=True) if len(group) > 1]
+    return several, sum(
+        bool(group["buyer_low"].iloc[0] > group["buyer_high"].iloc[-1]) for group in several
+    )
+
+
+def _purchase_days(name: object) -> str:
+    return f"{name} purchase day{'' if str(name) == '1' else 's'}"
 
 
 def sleep_slider_data(
@@ -268,8 +326,8 @@ def sleep_slider_data(
     """Return segment sizes and both rates at each position of the last sleep line.
 
     "Asleep" is read as the prediction "will not buy in the holdout". The lines above the moved
-    one keep their distances: at the default of 0.2 they are 0.5 and 0.8. The baseline flags as
-    many customers, those longest silent.
+    one divide what is left up to 1 as before: at the default of 0.2 they are 0.5 and 0.8. The
+    baseline flags as many customers, those longest silent, and all who tie with the last.
 
     Parameters
     ----------
@@ -300,11 +358,14 @@ def sleep_slider_data(
             f"{int(lapsed.sum())} of {len(lapsed)} customers bought nothing in the holdout",
             "both rates need customers of both kinds: choose another split",
         )
+    positions = check_values("lines", list(lines), gt=0)
+    if positions.size == 0 or positions.max() >= 1:
+        raise fail(f"lines are {list(lines)}", "pass positions in (0, 1)")
     relative = states["relative"].to_numpy()
     silence = states["silence"].to_numpy()
     longest = np.sort(silence)[::-1]
     rows = []
-    for line in lines:
+    for line in positions.tolist():
         upper = line + (1 - line) * np.array([0.75, 0.375, 0.0])
         counts = np.bincount((relative[:, None] <= upper).sum(axis=1), minlength=4)
         n_flagged = int(counts[3])

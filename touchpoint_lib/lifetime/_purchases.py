@@ -96,6 +96,7 @@ class PurchaseModel(LifetimeModel):
             "expected_purchases",
             lambda params, rows, _: self._purchases(params, rows, ahead),
             interval,
+            grouped=False,
         )
 
     def discounted_expected_purchases(

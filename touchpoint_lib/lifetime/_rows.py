@@ -7,6 +7,8 @@ three are sufficient).
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +23,9 @@ IntArray = npt.NDArray[np.int64]
 
 #: A time counts as a whole number of days when it is this close to one.
 _GRID = 1e-6
-#: A counting table larger than this many cells costs more memory than a sort costs time.
-_TABLE = 50_000_000
+#: A look-up table of more cells than this a customer costs more than hashing the keys.
+_TABLE = 8
+_SMALL = 4096
 
 
 @dataclass(frozen=True)
@@ -93,70 +96,76 @@ def common_unit(attrs: Any, unit: str | None) -> Unit | None:
 
 def group(rows: Rows) -> Rows:
     """Return the distinct rows with the counts of all customers that share them."""
-    keys, size, decode = _keys(rows)
-    weighted = bool((rows.count != 1).any())
-    if size <= min(_TABLE, 64 * len(keys) + 4096):
-        table = np.bincount(keys, weights=rows.count if weighted else None, minlength=size)
-        distinct = np.flatnonzero(table)
-        return decode(distinct, table[distinct].astype(float))
-    if not weighted:
-        keys = np.sort(keys)
-        starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
-        return decode(keys[starts], np.diff(np.append(starts, len(keys))).astype(float))
-    distinct, inverse = np.unique(keys, return_inverse=True)
-    return decode(distinct, np.bincount(inverse, weights=rows.count))
+    keys, size, decode = _keys(rows.frequency, rows.recency, rows.T)
+    if (rows.count != 1).any():
+        distinct, inverse = np.unique(keys, return_inverse=True)
+        x, recency, age = decode(distinct)
+        return Rows(x, recency, age, tally(inverse, rows.count))
+    # Sorting short integers is faster than counting into a table that misses the cache.
+    keys = np.sort(keys.astype(np.int32) if size < 2**31 else keys)
+    starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
+    counts = np.diff(np.append(starts, len(keys))).astype(np.float64)
+    x, recency, age = decode(keys[starts].astype(np.int64))
+    return Rows(x, recency, age, counts)
 
 
 def group_with_inverse(rows: Rows) -> tuple[Rows, IntArray]:
     """Return the distinct rows, and for every customer the row that it belongs to."""
-    keys, size, decode = _keys(rows)
-    if size <= min(_TABLE, 64 * len(keys) + 4096):
-        seen = np.zeros(size, dtype=bool)
-        seen[keys] = True
-        distinct = np.flatnonzero(seen)
-        place = np.empty(size, dtype=np.int64)
-        place[distinct] = np.arange(len(distinct))
-        inverse = place[keys]
-    else:
-        inverse, distinct = pd.factorize(keys)
-    return decode(distinct, np.bincount(inverse, weights=rows.count)), inverse
+    (frequency, recency, age), inverse = _distinct(rows.frequency, rows.recency, rows.T)
+    return Rows(frequency, recency, age, tally(inverse, rows.count)), inverse
 
 
 def distinct_pairs(
     first: FloatArray, second: FloatArray
 ) -> tuple[FloatArray, FloatArray, IntArray]:
     """Return the distinct pairs of two columns and, for every row, the pair it holds."""
-    zero = np.zeros_like(second)
-    pairs, inverse = group_with_inverse(Rows(first, zero, second, np.ones_like(second)))
-    return pairs.frequency, pairs.T, inverse
+    (left, right), inverse = _distinct(first, second)
+    return left, right, inverse
 
 
-def _keys(rows: Rows) -> tuple[IntArray, int, Any]:
-    """Return one integer key a row, the number of possible keys, and the way back to rows."""
-    x, x_values = _codes(rows.frequency)
-    recency, recency_values = _codes(rows.recency)
-    age, age_values = _codes(rows.T)
-    n_recency, n_age = len(recency_values), len(age_values)
-    size = len(x_values) * n_recency * n_age
+def tally(code: IntArray, weights: FloatArray, n: int = 0) -> FloatArray:
+    """Return the summed weights of each code, of 0 to ``n`` - 1 at least."""
+    return np.asarray(np.bincount(code, weights=weights, minlength=n), dtype=np.float64)
+
+
+def _distinct(*columns: FloatArray) -> tuple[list[FloatArray], IntArray]:
+    keys, size, decode = _keys(*columns)
+    if size > _TABLE * len(keys) + _SMALL:
+        inverse, distinct = pd.factorize(keys)
+        return decode(distinct), inverse
+    seen = np.zeros(size, dtype=bool)
+    seen[keys] = True
+    distinct = np.flatnonzero(seen)
+    place = np.empty(size, dtype=np.int64)
+    place[distinct] = np.arange(len(distinct))
+    return decode(distinct), place[keys]
+
+
+def _keys(*columns: FloatArray) -> tuple[IntArray, int, Callable[[IntArray], list[FloatArray]]]:
+    """Return one integer key a row, the number of possible keys, and the way back to columns."""
+    coded = [codes(column) for column in columns]
+    size = math.prod(len(values) for _, values in coded)
     if size >= 2**62:
         raise fail(
-            f"customers has {len(age_values):,} different T and {n_recency:,} different recency",
+            "customers has too many different values of "
+            + " and ".join(f"{len(values):,}" for _, values in coded),
             "summarise the log by day with rfm_summary",
         )
-    keys = (x * n_recency + recency) * n_age + age
+    keys = coded[0][0]
+    for code, values in coded[1:]:
+        keys = keys * len(values) + code
 
-    def decode(key: IntArray, count: FloatArray) -> Rows:
-        return Rows(
-            x_values[key // (n_recency * n_age)],
-            recency_values[key // n_age % n_recency],
-            age_values[key % n_age],
-            count,
-        )
+    def decode(key: IntArray) -> list[FloatArray]:
+        parts = []
+        for _, values in reversed(coded):
+            key, code = np.divmod(key, len(values))
+            parts.append(values[code])
+        return parts[::-1]
 
     return keys, size, decode
 
 
-def _codes(values: FloatArray) -> tuple[IntArray, FloatArray]:
+def codes(values: FloatArray) -> tuple[IntArray, FloatArray]:
     """Return integer codes and the values they stand for.
 
     Times on the day grid (whole days, or weeks of a whole number of sevenths) are their own
@@ -164,12 +173,16 @@ def _codes(values: FloatArray) -> tuple[IntArray, FloatArray]:
     """
     top = float(values.max())
     for days in (1.0, 7.0):
-        if top * days > 10_000_000:
+        if top * days > 10_000_000 or not _on_grid(values[:100] * days):
             continue
-        scaled = values if days == 1.0 else values * days
-        codes = np.rint(scaled)
-        if np.abs(scaled - codes).max() < _GRID:
+        scaled = values * days
+        if _on_grid(scaled):
+            n = round(top * days) + 1
             # Sevenths of a week: divided here as in the summary, so that no digit is lost.
-            return codes.astype(np.int64), np.arange(int(codes.max()) + 1) / days
-    codes_, distinct = pd.factorize(values)
-    return codes_.astype(np.int64), np.asarray(distinct, dtype=np.float64)
+            return np.rint(scaled).astype(np.int64), np.arange(n) / days
+    code, distinct = pd.factorize(values)
+    return code.astype(np.int64), np.asarray(distinct, dtype=np.float64)
+
+
+def _on_grid(scaled: FloatArray) -> bool:
+    return bool(np.abs(scaled - np.rint(scaled)).max() < _GRID)

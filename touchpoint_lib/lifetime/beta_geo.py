@@ -16,10 +16,12 @@ from touchpoint_lib.lifetime._quadrature import beta_rule, discounted_flow, node
 from touchpoint_lib.lifetime._rows import (
     Rows,
     check_rows,
+    codes,
     common_unit,
     customer_frame,
     distinct_pairs,
     group,
+    tally,
 )
 
 #: x that share a quadrature rule: up to this multiple of the lowest b + x above it.
@@ -84,14 +86,14 @@ class BetaGeoModel(PurchaseModel):
         frame = customer_frame(customers, compressed=True)
         rows = group(check_rows(frame))
         self.unit_ = common_unit(frame.attrs, unit)
-        repeats = float(rows.count @ rows.frequency)
+        repeats = _dot(rows.count, rows.frequency)
         if repeats == 0:
             raise fail(
                 f"none of the {rows.n_customers:,.0f} customers has a repeat purchase",
                 "use a longer window: without repeats no rate can be estimated",
             )
         # Times are divided by their mean, so that every parameter is of order one.
-        scale = float(rows.count @ rows.T) / rows.n_customers
+        scale = _dot(rows.count, rows.T) / rows.n_customers
         likelihood = _Likelihood(rows, scale, self._chance_at_first)
         optimum = minimise(likelihood.derivatives, likelihood.start())
         log_scale = np.array([0.0, np.log(scale), 0.0, 0.0])
@@ -156,13 +158,13 @@ class BetaGeoModel(PurchaseModel):
     def _dead_log_odds(self, params: FloatArray, rows: Rows) -> FloatArray:
         """ln of P(dropped out at t_x) / P(alive at T); no power is ever formed."""
         r, alpha, a, b = params
-        beta = b + rows.frequency + self._chance_at_first - 1
-        at_risk = rows.frequency + self._chance_at_first > 0
-        with np.errstate(divide="ignore"):
-            start = np.where(at_risk, np.log(a) - np.log(np.where(at_risk, beta, 1.0)), -np.inf)
-        return start + (r + rows.frequency) * np.log1p(
-            (rows.T - rows.recency) / (alpha + rows.recency)
-        )
+        # One logarithm a distinct x.
+        at_x, x = codes(rows.frequency)
+        at_risk = x + self._chance_at_first > 0
+        start = np.full(len(x), -np.inf)
+        start[at_risk] = np.log(a) - np.log(b + x[at_risk] + self._chance_at_first - 1)
+        silence = (rows.T - rows.recency) / (alpha + rows.recency)
+        return start[at_x] + (r + rows.frequency) * np.log1p(silence)
 
     def _alive(self, params: FloatArray, rows: Rows, future: float) -> FloatArray:
         now = expit(-self._dead_log_odds(params, rows))
@@ -299,97 +301,127 @@ class ModifiedBetaGeoModel(BetaGeoModel):
 class _Likelihood:
     """Mean negative log-likelihood over compressed rows, with closed-form derivatives.
 
-    Gamma functions are taken once a distinct x, logarithms once a distinct T and recency.
+    Gamma functions are taken once a distinct x, logarithms once a distinct T and recency; sums
+    of terms in one of them run over tables of weights. Sums are not left to BLAS, whose threads
+    cost more than they gain at these sizes.
     """
 
     def __init__(self, rows: Rows, scale: float, chance_at_first: int) -> None:
         self.m = chance_at_first
         self.weight, self.n = rows.count, rows.n_customers
-        self.x = rows.frequency
+        self.x, self.rows, self.scale = rows.frequency, rows, scale
         self.T, self.at_T = np.unique(rows.T / scale, return_inverse=True)
         self.recency, self.at_recency = np.unique(rows.recency / scale, return_inverse=True)
         self.k, self.at_x = np.unique(self.x, return_inverse=True)
-        self.k_count = np.bincount(self.at_x, weights=self.weight)
+        self.k_count = tally(self.at_x, self.weight)
+        self.T_count = tally(self.at_T, self.weight)
+        self.T_repeats = tally(self.at_T, self.weight * self.x)
         self.can_leave = self.k + self.m > 0
-        self.rows = Rows(rows.frequency, rows.recency / scale, rows.T / scale, rows.count)
 
     def start(self) -> FloatArray:
         """Return log parameters from the moments of the purchase rates."""
         rows, weight = self.rows, self.weight / self.n
         seen = rows.T > 0
-        age = np.where(seen, rows.T, 1.0)
+        age = np.where(seen, rows.T / self.scale, 1.0)
         rate = np.where(seen, rows.frequency / age, 0.0)
-        mean = weight @ rate
-        noise = mean * (weight @ np.where(seen, 1 / age, 0.0))
-        between = max(weight @ (rate - mean) ** 2 - noise, 0.2 * mean**2)
+        mean = _dot(weight, rate)
+        noise = mean * _dot(weight, np.where(seen, 1 / age, 0.0))
+        between = max(_dot(weight, (rate - mean) ** 2) - noise, 0.2 * mean**2)
         r = float(np.clip(mean**2 / between, 0.05, 20))
-        alpha = r / float((weight @ rows.frequency) / (weight @ rows.T))
+        alpha = r / (_dot(weight, rows.frequency) * self.scale / _dot(weight, rows.T))
         return np.log([r, alpha, 1.0, 2.5])
 
     def total(self, theta: FloatArray) -> float:
         """Return the log-likelihood of all customers."""
         r, alpha, a, b = np.exp(theta)
-        log_T, _, log_odds = self._branches(r, alpha, a, b)
-        return self._constant(r, alpha, a, b) + float(
-            self.weight @ (np.logaddexp(0, log_odds) - (r + self.x) * log_T)
-        )
+        _, log_odds = self._log_odds(r, alpha, a, b)
+        return self._tables(r, alpha, a, b) + _dot(self.weight, _softplus(log_odds)[0])
 
-    def _constant(self, r: float, alpha: float, a: float, b: float) -> float:
-        k, beta = self.k, b + self.k + self.m
-        by_count = gammaln(r + k) + gammaln(beta) - gammaln(a + beta)
+    def _tables(self, r: float, alpha: float, a: float, b: float) -> float:
+        """Return the part of the log-likelihood that needs no row."""
+        beta = b + self.k + self.m
+        by_x = gammaln(r + self.k) + gammaln(beta) - gammaln(a + beta)
         shared = r * np.log(alpha) - gammaln(r) + gammaln(a + b) - gammaln(b)
-        return float(self.k_count @ by_count + self.n * shared)
+        by_T = (r * self.T_count + self.T_repeats) * np.log(alpha + self.T)
+        return _dot(self.k_count, by_x) + self.n * float(shared) - float(by_T.sum())
 
-    def _branches(
+    def _log_odds(
         self, r: float, alpha: float, a: float, b: float
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return ln(alpha + T), ln((alpha + T)/(alpha + t_x)) and the log-odds of being gone."""
-        log_T = np.log(alpha + self.T)[self.at_T]
-        silence = log_T - np.log(alpha + self.recency)[self.at_recency]
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return ln((alpha + T)/(alpha + t_x)) and the log-odds of being gone, a row each."""
+        silence = np.log(alpha + self.T)[self.at_T]
+        silence -= np.log(alpha + self.recency)[self.at_recency]
         first = np.full(len(self.k), -np.inf)
         leave = self.can_leave
         first[leave] = np.log(a) - np.log(b + self.k[leave] + self.m - 1)
-        return log_T, silence, first[self.at_x] + (r + self.x) * silence
+        return silence, first[self.at_x] + (r + self.x) * silence
 
     def derivatives(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         """Return mean value, gradient and Hessian with respect to the log parameters."""
         r, alpha, a, b = params = np.exp(theta)
         k, count, n, w = self.k, self.k_count, self.n, self.weight
         beta = b + k + self.m
-        log_T, silence, log_odds = self._branches(r, alpha, a, b)
-        c = r + self.x
-        gone = expit(log_odds)
-        value = self._constant(r, alpha, a, b) + float(
-            w @ (np.logaddexp(0.0, log_odds) - c * log_T)
-        )
-        inverse_T = (1 / (alpha + self.T))[self.at_T]
-        inverse_x = (1 / (alpha + self.recency))[self.at_recency]
-        step = inverse_T - inverse_x
-        slope_b = np.where(self.can_leave, -1 / np.where(self.can_leave, beta - 1, 1.0), 0.0)
-        slope_b = slope_b[self.at_x]
-        wg = w * gone
+        silence, log_odds = self._log_odds(r, alpha, a, b)
+        softplus, gone = _softplus(log_odds)
+        value = self._tables(r, alpha, a, b) + _dot(w, softplus)
 
-        shared_ab = psi(a + b) * n - count @ psi(a + beta)
+        per_T, per_recency = 1 / (alpha + self.T), 1 / (alpha + self.recency)
+        c_T = r * self.T_count + self.T_repeats
+        # d is the log-odds of being gone; step is the slope of ln((alpha + T)/(alpha + t_x)).
+        step = per_T[self.at_T] - per_recency[self.at_recency]
+        c = r + self.x
+        slope_alpha = c * step
+        slope_b = np.where(self.can_leave, -1 / np.where(self.can_leave, beta - 1, 1.0), 0.0)
+        wg = w * gone
+        gone_x = tally(self.at_x, wg, len(k))
+        gone_n = float(gone_x.sum())
+
+        shared_ab = n * psi(a + b) - _dot(count, psi(a + beta))
         gradient = np.array(
             [
-                count @ psi(r + k) + n * (np.log(alpha) - psi(r)) - w @ log_T + wg @ silence,
-                n * r / alpha - w @ (c * inverse_T) + wg @ (c * step),
-                shared_ab + wg.sum() / a,
-                shared_ab + count @ psi(beta) - n * psi(b) + wg @ slope_b,
+                _dot(count, psi(r + k))
+                + n * (np.log(alpha) - psi(r))
+                - _dot(self.T_count, np.log(alpha + self.T))
+                + _dot(wg, silence),
+                n * r / alpha - _dot(c_T, per_T) + _dot(wg, slope_alpha),
+                shared_ab + gone_n / a,
+                shared_ab + _dot(count, psi(beta)) - n * psi(b) + _dot(gone_x, slope_b),
             ]
         )
-        # Second derivatives: curvature of ln(1 + e^d) times slopes of d, then those of the parts.
+        # Curvature of ln(1 + e^d) times the slopes of d, then the second derivatives of d.
         spread = wg * (1 - gone)
-        slopes = np.stack([silence, c * step, np.full_like(c, 1 / a), slope_b])
-        hessian = (slopes * spread) @ slopes.T
-        hessian[0, 0] += count @ polygamma(1, r + k) - n * polygamma(1, r)
-        hessian[0, 1] += n / alpha - w @ inverse_T + wg @ step
-        hessian[1, 0] = hessian[0, 1]
-        curve = inverse_T * inverse_T
-        hessian[1, 1] += w @ (c * curve) - wg @ (c * (curve - inverse_x**2)) - n * r / alpha**2
-        shared = n * polygamma(1, a + b) - count @ polygamma(1, a + beta)
-        hessian[2:, 2:] += shared
-        hessian[2, 2] -= wg.sum() / a**2
-        hessian[3, 3] += count @ polygamma(1, beta) - n * polygamma(1, b) + wg @ slope_b**2
+        by_silence, by_alpha = spread * silence, spread * slope_alpha
+        x_0, x_r, x_alpha = (
+            tally(self.at_x, part, len(k)) for part in (spread, by_silence, by_alpha)
+        )
+        hessian = np.empty((4, 4))
+        hessian[0, 0] = _dot(by_silence, silence)
+        hessian[0, 1] = _dot(by_silence, slope_alpha) + _dot(wg, step)
+        hessian[1, 1] = _dot(by_alpha, slope_alpha) - _dot(
+            wg, slope_alpha * (per_T[self.at_T] + per_recency[self.at_recency])
+        )
+        hessian[0, 2], hessian[1, 2] = x_r.sum() / a, x_alpha.sum() / a
+        hessian[0, 3], hessian[1, 3] = _dot(x_r, slope_b), _dot(x_alpha, slope_b)
+        hessian[2, 2] = (x_0.sum() - gone_n) / a**2
+        hessian[2, 3] = _dot(x_0, slope_b) / a
+        hessian[3, 3] = _dot(x_0 + gone_x, slope_b**2)
+        # Those of the tables.
+        hessian[0, 0] += _dot(count, polygamma(1, r + k)) - n * polygamma(1, r)
+        hessian[0, 1] += n / alpha - _dot(self.T_count, per_T)
+        hessian[1, 1] += _dot(c_T, per_T**2) - n * r / alpha**2
+        hessian[2:, 2:] += n * polygamma(1, a + b) - _dot(count, polygamma(1, a + beta))
+        hessian[3, 3] += _dot(count, polygamma(1, beta)) - n * polygamma(1, b)
+        hessian = np.triu(hessian) + np.triu(hessian, 1).T
         on_log_scale = hessian * np.outer(params, params) + np.diag(gradient * params)
         return -value / n, -gradient * params / n, -on_log_scale / n
+
+
+def _dot(left: FloatArray, right: FloatArray) -> float:
+    return float(np.einsum("i,i->", left, right))
+
+
+def _softplus(d: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return ln(1 + e^d) and its slope e^d / (1 + e^d), from one exponential."""
+    small = np.exp(-np.abs(d))
+    share = 1 / (1 + small)
+    return np.maximum(d, 0) + np.log1p(small), np.where(d > 0, share, small * share)

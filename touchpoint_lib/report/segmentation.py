@@ -1,0 +1,69 @@
+"""The head of the segmentation report, put together from the frames of the notebook."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from touchpoint_lib.charts.segments import sleep_returns_verdict, value_shares_verdict
+from touchpoint_lib.report.headline import Headline, Tile
+from touchpoint_lib.report.provenance import provenance
+
+
+def segmentation_headline(
+    past: pd.DataFrame,
+    today: pd.DataFrame,
+    outcomes: pd.DataFrame,
+    returned: pd.DataFrame,
+    slider: pd.DataFrame,
+    source: str,
+    line: float = 0.2,
+) -> Headline:
+    """Return question, verdict, tiles and provenance of the segmentation notebook.
+
+    Parameters
+    ----------
+    past : DataFrame
+        From `rfm_split`.
+    today : DataFrame
+        From `rfm_summary` of the same log.
+    outcomes : DataFrame
+        From `segment_outcomes` of value segments.
+    returned, slider : DataFrame
+        From `charts.sleep_returns_data` and `charts.sleep_slider_data`.
+    source : str
+        Name of the log.
+    line : float
+        The position on the slider that the tiles show.
+    """
+    core = outcomes.loc["core"]
+    row = slider.iloc[int((slider["line"] - line).abs().to_numpy().argmin())]
+    again = float((today["frequency"] > 0).mean())
+
+    def rate_tile(label: str, name: str) -> Tile:
+        if pd.isna(row[name]):
+            return Tile(label, "none", "nobody is flagged", "")
+        return Tile(
+            label,
+            f"{row[name]:.0%}",
+            f"95 %: {row[f'{name}_low']:.0%} to {row[f'{name}_high']:.0%}",
+            f"as many by recency: {row[f'baseline_{name}']:.0%}",
+        )
+
+    tiles = [
+        Tile("Customers", f"{len(today):,}", "", f"{again:.0%} bought on more than one day"),
+        Tile(
+            "Core's share of holdout spend",
+            f"{core['holdout_amount_share']:.0%}",
+            f"95 %: {core['holdout_amount_share_low']:.0%} to "
+            f"{core['holdout_amount_share_high']:.0%}",
+            f"expected: {core['value_share']:.0%}",
+        ),
+        rate_tile("Error rate of “asleep: will not buy”", "error_rate"),
+        rate_tile("Omission rate of the same", "omission_rate"),
+    ]
+    return Headline(
+        "Who are our customers, who still is one, and what are they worth?",
+        f"{value_shares_verdict(outcomes)} {sleep_returns_verdict(returned)}",
+        tiles,
+        provenance(past, source),
+    )
