@@ -6,10 +6,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from touchpoint_lib.report._provenance import provenance as provenance
     from touchpoint_lib.report.headline import Headline as Headline
     from touchpoint_lib.report.headline import Tile as Tile
     from touchpoint_lib.report.headline import Verdict as Verdict
-    from touchpoint_lib.report.provenance import provenance as provenance
     from touchpoint_lib.report.segmentation import segmentation_headline as segmentation_headline
 
 # Loaded on first use: the command line must not wait for plotly.
@@ -17,7 +17,7 @@ _HOME = {
     "Headline": "headline",
     "Tile": "headline",
     "Verdict": "headline",
-    "provenance": "provenance",
+    "provenance": "_provenance",
     "segmentation_headline": "segmentation",
 }
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from touchpoint_lib.charts.segments import sleep_returns_verdict, value_shares_verdict
+from touchpoint_lib.report._provenance import provenance
 from touchpoint_lib.report.headline import Headline, Tile
-from touchpoint_lib.report.provenance import provenance
 
 
 def segmentation_headline(

@@ -1,0 +1,226 @@
+"""The command line ``touchpoint``: run notebooks to reports, list them, check a purchase log.
+
+Exit codes: 0 done; 1 a notebook failed or the log has faults; 2 usage, or input to be mended.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from touchpoint_lib._version import __version__
+from touchpoint_lib.report import run
+
+_COLUMNS = ("customer", "time", "amount", "unit", "until", "split", "order", "discount", "tz")
+_FAULTS = ("null_customer", "null_time", "null_amount", "future_rows", "negative_amount")
+
+_REPORT_EXAMPLES = """examples:
+  touchpoint report
+      every bundled notebook on its bundled data, into ./reports
+  touchpoint report segmentation timing --output monday
+      two of them, named by a part of their names
+  touchpoint report --transactions log.csv --customer client --time bought_on --amount eur
+      on your own purchase log; notebooks that need more than the log are skipped and named
+"""
+_CHECK_EXAMPLES = """examples:
+  touchpoint check log.csv
+  touchpoint check log.parquet --customer client --time bought_at --amount eur --tz Europe/Berlin
+
+exit code: 0 without faults; 1 with rows that lack a customer, a time or an amount, lie in the
+future or have a negative amount; 2 where the file cannot be used
+"""
+
+
+def build_parser(inputs: Sequence[str] = ("transactions",)) -> argparse.ArgumentParser:
+    """Return the parser of the command line.
+
+    Parameters
+    ----------
+    inputs
+        The inputs that the notebooks take; each is an option of ``touchpoint report``.
+
+    Examples
+    --------
+    >>> build_parser().parse_args(["report", "--transactions", "log.csv"]).transactions
+    'log.csv'
+    """
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="touchpoint",
+        description="Customer lifetime, churn, timing and campaigns: reports from a purchase log.",
+        epilog="touchpoint COMMAND --help shows the options and examples of a command",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"touchpoint_lib {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    report = commands.add_parser(
+        "report",
+        help="run notebooks and write one HTML file each",
+        description="Run the bundled notebooks and write a report each, and an index of them.",
+        epilog=_REPORT_EXAMPLES,
+        formatter_class=raw,
+        allow_abbrev=False,
+    )
+    report.add_argument(
+        "names", nargs="*", metavar="NAME", help="part of a notebook's name; none means all"
+    )
+    own = report.add_argument_group("your own data (never mixed with bundled data)")
+    for name in inputs:
+        text = "the purchase log: CSV or Parquet" if name == "transactions" else f"the {name} file"
+        own.add_argument(f"--{name}", metavar="FILE", help=text)
+    _add_columns(own)
+    own.add_argument("--unit", choices=("D", "W"), help="time unit: days or weeks")
+    own.add_argument("--split", metavar="DATE", help="end of the calibration part")
+    own.add_argument("--discount", metavar="COL", help="column with the discount")
+    own.add_argument(
+        "--on-bad", choices=("raise", "drop"), help="rows that lack a value or lie in the future"
+    )
+    own.add_argument(
+        "--returns", choices=("raise", "drop", "net"), help="rows with a negative amount"
+    )
+    report.add_argument(
+        "--output", metavar="DIR", default="reports", help="folder to write to (reports)"
+    )
+    report.add_argument("--format", choices=("html",), default="html", help="html, the only one")
+
+    commands.add_parser("list", help="list the notebooks, their questions and their inputs")
+
+    check = commands.add_parser(
+        "check",
+        help="count what is wrong with a purchase log",
+        description="Read a purchase log and print what is in it and what is wrong with it.",
+        epilog=_CHECK_EXAMPLES,
+        formatter_class=raw,
+        allow_abbrev=False,
+    )
+    check.add_argument("file", metavar="FILE", help="the purchase log: CSV or Parquet")
+    _add_columns(check)
+    check.set_defaults(customer="customer_id", time="date", amount="amount")
+    return parser
+
+
+def _add_columns(group: argparse._ActionsContainer) -> None:
+    """Add the options that say what a purchase log's columns mean."""
+    group.add_argument("--customer", metavar="COL", help="column with the customer (customer_id)")
+    group.add_argument("--time", metavar="COL", help="column with the time of purchase (date)")
+    group.add_argument("--amount", metavar="COL", help="column with the amount (amount)")
+    group.add_argument("--order", metavar="COL", help="column with the order's number")
+    group.add_argument("--until", metavar="DATE", help="last day of the observation")
+    group.add_argument("--tz", metavar="ZONE", help="time zone of the purchase days")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Parameters
+    ----------
+    argv
+        The arguments; those of the process by default.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        # Only `report` takes options that depend on the notebooks: the others need not read them.
+        books = run.find_notebooks() if "report" in arguments[:1] else []
+        inputs = dict.fromkeys(["transactions", *(name for book in books for name in book.inputs)])
+        options = build_parser(list(inputs)).parse_args(arguments)
+        if options.command == "report":
+            code = _report(options, books, list(inputs))
+        else:
+            code = _list() if options.command == "list" else _check(options)
+        sys.stdout.flush()
+    except run.UsageError as error:
+        print(f"touchpoint: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # The reader of a pipe (`| head`) has enough; without stdout Python has nothing to flush.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        # What a notebook meets is told in its own line: this is a report that cannot be written.
+        print(f"touchpoint: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("touchpoint: interrupted", file=sys.stderr)
+        return 130
+    return code
+
+
+def _report(options: argparse.Namespace, books: list[run.Notebook], known: list[str]) -> int:
+    """Run notebooks, write their reports and the index."""
+    inputs = {name: getattr(options, name) for name in known if getattr(options, name) is not None}
+    columns = {
+        name: getattr(options, name)
+        for name in (*_COLUMNS, "on_bad", "returns")
+        if getattr(options, name) is not None
+    }
+    if columns and "transactions" not in inputs:
+        given = ", ".join("--" + name.replace("_", "-") for name in columns)
+        raise run.UsageError(f"{given}: these describe your own data; give --transactions FILE too")
+    inputs = {name: str(_readable(path)) for name, path in inputs.items()}
+    chosen, skipped = run.runnable(
+        run.select(books, options.names), inputs, named=bool(options.names)
+    )
+    parameters = {book.name: run.parameters_of(book, inputs, columns) for book in chosen}
+    output = run.prepare_output(Path(options.output))
+    for line in skipped:
+        print(f"touchpoint: skipped {line}", file=sys.stderr)
+    reports, refused, failed = run.run_reports(chosen, parameters, output)
+    if reports:
+        source = ", ".join(Path(path).name for path in inputs.values())
+        index = run.write_index(reports, output, source)
+        count = "1 report" if len(reports) == 1 else f"{len(reports)} reports"
+        print(f"{count} in {output}: open {index}")
+    # What the reader cannot mend weighs more than what they can.
+    return 1 if failed else 2 if refused else 0
+
+
+def _readable(path: str) -> Path:
+    """Return the absolute path of an input that can be read."""
+    file = Path(path).absolute()
+    if not file.exists():
+        raise run.UsageError(f"there is no file {path}; check the path")
+    if not os.access(file, os.R_OK):
+        raise run.UsageError(f"{path} cannot be read; check its permissions")
+    return file
+
+
+def _list() -> int:
+    """Print each notebook's name, what own data it needs, and its question."""
+    rows = [("notebook", "own data", "question")]
+    for book in run.find_notebooks():
+        needs = " ".join(f"--{name}" for name in book.inputs) or "-"
+        rows.append((book.name, needs, book.question))
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    for name, needs, question in rows:
+        print(f"{name:<{widths[0]}}  {needs:<{widths[1]}}  {question}".rstrip())
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    """Print the data report of a purchase log."""
+    path = _readable(options.file)
+    from touchpoint_lib._checks import InputError
+    from touchpoint_lib.data.transactions import check_transactions
+
+    try:
+        report = check_transactions(
+            path,
+            customer=options.customer,
+            time=options.time,
+            amount=options.amount,
+            until=options.until,
+            order=options.order,
+            tz=options.tz,
+        )
+    except InputError as error:
+        raise run.UsageError(f"{path.name}: {' '.join(str(error).split())}") from None
+    print(report)
+    return 1 if any(getattr(report, fault) for fault in _FAULTS) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
