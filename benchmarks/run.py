@@ -1,0 +1,211 @@
+"""Time touchpoint_lib beside lifetimes, in one run, and write the table that the README shows.
+
+    .venv/bin/python benchmarks/run.py            # all sizes, about 8 minutes
+    .venv/bin/python benchmarks/run.py 2357 23570 # some sizes, printed only
+
+Every case runs in a process of its own, one after the other, so that its peak memory is its own;
+both libraries run on one BLAS thread. Each fit of ours counts checking, grouping, standard errors
+and covariance; lifetimes fits the uncompressed customers, with its standard errors. Times are the
+best of several runs, peak memory is what the process needed beyond its input.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[variable] = "1"
+
+SIZES = (2_357, 23_570, 235_700, 1_000_000)
+TASKS = {
+    "summary": "Transactions to frequency, recency, T, spend",
+    "fit": "BG/NBD fit",
+    "purchases": "Expected purchases, 39 weeks",
+    "alive": "P(alive)",
+}
+#: The least ratio to lifetimes that is aimed at, by task and size.
+TARGETS = {
+    ("summary", 235_700): 2.5,
+    ("summary", 1_000_000): 2.5,
+    ("fit", 2_357): 20,
+    ("fit", 23_570): 20,
+    ("fit", 235_700): 40,
+    ("fit", 1_000_000): 100,
+    ("purchases", 1_000_000): 8,
+}
+#: BG/NBD estimates of the CDNOW sample, in weeks.
+PARAMS = (0.2426, 4.4135, 0.7929, 2.4258)
+README = Path(__file__).resolve().parent.parent / "README.md"
+START, END = "<!-- benchmarks -->\n", "<!-- /benchmarks -->\n"
+
+
+def customers(n: int):
+    """Return seeded customers on the grid of days, in fractional weeks: 27 to 39 weeks old."""
+    import numpy as np
+
+    import touchpoint_lib as tp
+
+    days = np.random.default_rng(1).integers(27 * 7, 39 * 7 + 1, n)
+    drawn = tp.BetaGeoModel.from_params(PARAMS, unit="W").simulate(n, days / 7, seed=1)
+    recency = np.minimum(np.maximum(np.ceil(drawn["recency"] * 7), 1), days)
+    # A customer cannot have bought on more days than there were.
+    frequency = np.minimum(drawn["frequency"], recency).where(drawn["frequency"] > 0, 0)
+    drawn["recency"] = recency.where(drawn["frequency"] > 0, 0) / 7
+    drawn["frequency"] = frequency.astype("int64")
+    return drawn.drop(columns="alive")
+
+
+def transactions(n: int):
+    """Return a seeded log of ``n`` customers, shuffled: about 2 rows a customer."""
+    import numpy as np
+    import pandas as pd
+
+    generator = np.random.default_rng(2)
+    base = customers(n)
+    repeats = base["frequency"].to_numpy()
+    owner = np.concatenate([np.arange(n), np.repeat(np.arange(n), repeats)])
+    age = np.rint(base["T"].to_numpy() * 7).astype(int)
+    since_first = np.concatenate(
+        [
+            np.zeros(n),
+            np.ceil(generator.random(repeats.sum()) * age[np.repeat(np.arange(n), repeats)]),
+        ]
+    )
+    end = np.datetime64("1997-09-30")
+    date = end - age[owner] + since_first.astype(int)
+    order = generator.permutation(len(owner))
+    amount = np.round(generator.gamma(2, 15, len(owner)), 2)
+    return pd.DataFrame(
+        {"customer_id": owner[order], "date": date[order].astype("M8[us]"), "amount": amount}
+    )
+
+
+def best_of(call, budget: float = 12.0) -> float:
+    """Return the best time of up to five runs within ``budget`` seconds."""
+    best, started = float("inf"), time.perf_counter()
+    for _ in range(5):
+        begin = time.perf_counter()
+        call()
+        best = min(best, time.perf_counter() - begin)
+        if time.perf_counter() - started > budget:
+            break
+    return best
+
+
+def peak_memory() -> float:
+    """Return the peak resident memory of this process so far, in MB."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError("no VmHWM in /proc/self/status: peak memory is measured on Linux only")
+
+
+def ours(task: str, n: int):
+    """Return the call of touchpoint_lib to be timed."""
+    import touchpoint_lib as tp
+
+    if task == "summary":
+        log = transactions(n)
+        return lambda: tp.rfm_summary(log, until="1997-09-30")
+    base = customers(n)
+    if task == "fit":
+        return lambda: tp.BetaGeoModel().fit(base)
+    model = tp.BetaGeoModel.from_params(PARAMS, unit="W")
+    if task == "alive":
+        return lambda: model.probability_alive(base)
+    return lambda: model.expected_purchases(base, 39)
+
+
+def theirs(task: str, n: int):
+    """Return the call of lifetimes to be timed."""
+    import warnings
+
+    warnings.simplefilter("ignore")  # lifetimes warns on import and while it fits
+    import pandas as pd
+    from lifetimes import BetaGeoFitter
+    from lifetimes.utils import summary_data_from_transaction_data
+
+    if task == "summary":
+        log = transactions(n)
+        return lambda: summary_data_from_transaction_data(
+            log,
+            "customer_id",
+            "date",
+            monetary_value_col="amount",
+            observation_period_end="1997-09-30",
+            freq="D",
+        )
+    base = customers(n)
+    rows = (base["frequency"], base["recency"], base["T"])
+    if task == "fit":
+        return lambda: BetaGeoFitter().fit(*rows)
+    fitter = BetaGeoFitter()
+    fitter.params_ = pd.Series(dict(zip(("r", "alpha", "a", "b"), PARAMS, strict=True)))
+    if task == "alive":
+        return lambda: fitter.conditional_probability_alive(*rows)
+    return lambda: fitter.conditional_expected_number_of_purchases_up_to_time(39, *rows)
+
+
+def run_case(library: str, task: str, n: int) -> None:
+    """Print one measurement as JSON: this is what each process does."""
+    call = {"touchpoint_lib": ours, "lifetimes": theirs}[library](task, n)
+    before = peak_memory()
+    seconds = best_of(call)
+    print(json.dumps({"seconds": seconds, "peak_mb": peak_memory() - before}))
+
+
+def measure(library: str, task: str, n: int) -> dict[str, float]:
+    """Run one case in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, __file__, "--case", library, task, str(n)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def table(sizes: list[int]) -> str:
+    """Measure everything and return the table in Markdown."""
+    from tqdm import tqdm
+
+    lines = [
+        "| task | customers | touchpoint_lib | lifetimes | times faster | target | peak MB (ours / theirs) |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    cases = [(task, n) for task in TASKS for n in sizes]
+    for task, n in tqdm(cases, disable=not sys.stderr.isatty()):
+        mine, other = measure("touchpoint_lib", task, n), measure("lifetimes", task, n)
+        target = TARGETS.get((task, n))
+        lines.append(
+            f"| {TASKS[task]} | {n:,} | {mine['seconds'] * 1e3:,.1f} ms "
+            f"| {other['seconds'] * 1e3:,.1f} ms | {other['seconds'] / mine['seconds']:,.1f} "
+            f"| {'' if target is None else f'{target:g}'} "
+            f"| {mine['peak_mb']:,.0f} / {other['peak_mb']:,.0f} |"
+        )
+        print(lines[-1], flush=True)
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: list[str]) -> None:
+    if arguments[:1] == ["--case"]:
+        run_case(arguments[1], arguments[2], int(arguments[3]))
+        return
+    sizes = [int(argument) for argument in arguments]
+    text = table(sizes or list(SIZES))
+    if sizes:
+        return
+    readme = README.read_text(encoding="utf-8")
+    before, rest = readme.split(START)
+    after = rest.split(END)[1]
+    README.write_text(before + START + text + END + after, encoding="utf-8")
+    print(f"Table written to {README}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

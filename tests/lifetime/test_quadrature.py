@@ -1,0 +1,60 @@
+"""Against mpmath: the hypergeometric forms that the quadrature replaces."""
+
+from __future__ import annotations
+
+import mpmath
+import numpy as np
+import pytest
+
+from touchpoint_lib.lifetime._quadrature import beta_rule, discounted_flow, nodes_needed
+
+
+def test_moments_of_the_beta_distribution() -> None:
+    p, weights = beta_rule(0.8, 3.4, 12)
+    assert weights.sum() == pytest.approx(1, abs=1e-14)
+    mean = 0.8 / 4.2
+    assert weights @ p == pytest.approx(mean, abs=1e-14)
+    assert weights @ (p - mean) ** 2 == pytest.approx(mean * (1 - mean) / 5.2, abs=1e-14)
+
+
+def test_exact_where_the_recurrence_is_zero_over_zero() -> None:
+    p, weights = beta_rule(0.5, 0.5, 8)  # alpha + beta = -1 in Jacobi's terms
+    assert weights @ p == pytest.approx(0.5, abs=1e-14)
+    assert weights @ p**2 == pytest.approx(0.375, abs=1e-14)
+
+
+@pytest.mark.parametrize("stretch", [0.01, 1, 18, 300, 5000])
+@pytest.mark.parametrize(
+    ("a", "b", "c"),
+    [(0.79, 2.43, 0.24), (0.05, 0.3, 0.05), (1.0, 2.0, 3.0), (0.8, 30, 28), (5.3, 200, 210)],
+)
+def test_expected_purchases_equal_the_hypergeometric_form(
+    stretch: float, a: float, b: float, c: float
+) -> None:
+    p, weights = beta_rule(a, b, nodes_needed(stretch, c))
+    ours = weights @ (-np.expm1(-c * np.log1p(p * stretch)) / p)
+    with mpmath.workdps(50):
+        # The form has a pole at a = 1; a hair beside it the limit is met to 1e-12.
+        a_ = mpmath.mpf(a) + (mpmath.mpf("1e-20") if a == 1 else 0)
+        z = mpmath.mpf(stretch) / (1 + mpmath.mpf(stretch))
+        series = mpmath.hyp2f1(c, b, a_ + b - 1, z) * (1 + mpmath.mpf(stretch)) ** -c
+        exact = float((a_ + b - 1) / (a_ - 1) * (1 - series))
+    assert ours == pytest.approx(exact, rel=1e-11)
+
+
+@pytest.mark.parametrize("horizon", [0.1, 39.0, 1000.0, None])
+@pytest.mark.parametrize("rate", [0.0018, 0.02])
+@pytest.mark.parametrize(("c", "p"), [(0.3, 0.9), (30.0, 0.5), (300.0, 0.01), (2.0, 1e-6)])
+def test_discounted_flow_equals_adaptive_quadrature(
+    horizon: float | None, rate: float, c: float, p: float
+) -> None:
+    age = 31.0
+    ours = discounted_flow(np.array([[p]]), np.array([[c]]), np.array([[age]]), rate, horizon)
+    scale = age / (p * (c + 1))
+    marks = [scale / 10, scale, 10 * scale, 1 / rate, 10 / rate]
+    end = mpmath.inf if horizon is None else horizon
+    points = [0, *sorted(mark for mark in marks if mark < end), end]
+    exact = mpmath.quad(
+        lambda t: mpmath.e ** (-rate * t) * (1 + p * t / age) ** (-(c + 1)) * c / age, points
+    )
+    assert ours[0, 0] == pytest.approx(float(exact), rel=1e-11)
