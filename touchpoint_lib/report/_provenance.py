@@ -25,7 +25,7 @@ def provenance(customers: pd.DataFrame, source: str) -> dict[str, str]:
     Examples
     --------
     >>> import touchpoint_lib as tp
-    >>> from touchpoint_lib.report._provenance import provenance
+    >>> from touchpoint_lib.report import provenance
     >>> facts = provenance(tp.rfm_summary(tp.load_cdnow(sample=True)), "CDNOW sample")
     >>> facts["Rows"]
     '6,919 used, 0 refused'

@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 a notebook failed or the log has faults; 2 usage, or input
 from __future__ import annotations
 
 import argparse
+import glob
 import os
 import sys
 from collections.abc import Sequence
@@ -15,7 +16,14 @@ from touchpoint_lib._version import __version__
 from touchpoint_lib.report import run
 
 _COLUMNS = ("customer", "time", "amount", "unit", "until", "split", "order", "discount", "tz")
-_FAULTS = ("null_customer", "null_time", "null_amount", "future_rows", "negative_amount")
+_FAULTS = (
+    "null_customer",
+    "null_time",
+    "null_amount",
+    "null_discount",
+    "future_rows",
+    "negative_amount",
+)
 
 _REPORT_EXAMPLES = """examples:
   touchpoint report
@@ -75,7 +83,6 @@ def build_parser(inputs: Sequence[str] = ("transactions",)) -> argparse.Argument
     _add_columns(own)
     own.add_argument("--unit", choices=("D", "W"), help="time unit: days or weeks")
     own.add_argument("--split", metavar="DATE", help="end of the calibration part")
-    own.add_argument("--discount", metavar="COL", help="column with the discount")
     own.add_argument(
         "--on-bad", choices=("raise", "drop"), help="rows that lack a value or lie in the future"
     )
@@ -97,7 +104,9 @@ def build_parser(inputs: Sequence[str] = ("transactions",)) -> argparse.Argument
         formatter_class=raw,
         allow_abbrev=False,
     )
-    check.add_argument("file", metavar="FILE", help="the purchase log: CSV or Parquet")
+    check.add_argument(
+        "file", metavar="FILE", help="the purchase log: CSV or Parquet, or a pattern"
+    )
     _add_columns(check)
     check.set_defaults(customer="customer_id", time="date", amount="amount")
     return parser
@@ -109,6 +118,7 @@ def _add_columns(group: argparse._ActionsContainer) -> None:
     group.add_argument("--time", metavar="COL", help="column with the time of purchase (date)")
     group.add_argument("--amount", metavar="COL", help="column with the amount (amount)")
     group.add_argument("--order", metavar="COL", help="column with the order's number")
+    group.add_argument("--discount", metavar="COL", help="column with the discount")
     group.add_argument("--until", metavar="DATE", help="last day of the observation")
     group.add_argument("--tz", metavar="ZONE", help="time zone of the purchase days")
 
@@ -179,8 +189,10 @@ def _report(options: argparse.Namespace, books: list[run.Notebook], known: list[
 
 
 def _readable(path: str) -> Path:
-    """Return the absolute path of an input that can be read."""
+    """Return the absolute path of an input that can be read, or a pattern of such paths."""
     file = Path(path).absolute()
+    if any(sign in path for sign in "*?[") and glob.glob(path):  # noqa: PTH207 (absolute too)
+        return file
     if not file.exists():
         raise run.UsageError(f"there is no file {path}; check the path")
     if not os.access(file, os.R_OK):
@@ -215,9 +227,10 @@ def _check(options: argparse.Namespace) -> int:
             until=options.until,
             order=options.order,
             tz=options.tz,
+            discount=options.discount,
         )
     except InputError as error:
-        raise run.UsageError(f"{path.name}: {' '.join(str(error).split())}") from None
+        raise run.UsageError(f"{path.name}: {run.as_options(str(error))}") from None
     print(report)
     return 1 if any(getattr(report, fault) for fault in _FAULTS) else 0
 

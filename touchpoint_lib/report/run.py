@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import json
+import re
 import shutil
 import sys
 import tempfile
@@ -20,6 +21,12 @@ from touchpoint_lib._paths import bundled
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
+
+#: An argument of the library that the command line has as an option, with a quoted value or none.
+_ARGUMENT = re.compile(
+    r"\b(customer|time|amount|unit|until|split|order|discount|tz|on_bad|returns)="
+    r'(?:"(?=[^"]*"))?([^"\s,;]*)"?'
+)
 
 
 class UsageError(Exception):
@@ -296,13 +303,27 @@ def execute(book: Notebook, parameters: Mapping[str, str], folder: Path, bar: An
     except PapermillExecutionError as error:
         message = _one_line(error.evalue)
         if error.ename == "InputError":
-            raise InputRefusedError(message) from None
+            raise InputRefusedError(as_options(message)) from None
         raise NotebookFailedError(
             f"cell [{error.exec_count}] raised {error.ename}: {message}"
         ) from None
     except Exception as error:
         raise NotebookFailedError(f"{type(error).__name__}: {_one_line(str(error))}") from error
     return executed
+
+
+def as_options(message: str) -> str:
+    """Return a message of the library in one line, its arguments written as options.
+
+    Examples
+    --------
+    >>> as_options('pass on_bad="drop", or name the column with customer=')
+    'pass --on-bad drop, or name the column with --customer'
+    """
+    # There is no option for a log without amounts.
+    line = _one_line(message).replace(", or pass amount=None", "")
+    line = _ARGUMENT.sub(lambda found: "--" + found[1].replace("_", "-") + " " + found[2], line)
+    return re.sub(r"(--[\w-]+) (?=[,;.) ]|$)", r"\1", line)
 
 
 def _one_line(text: str) -> str:
