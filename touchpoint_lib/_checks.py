@@ -74,7 +74,7 @@ def check_integer(name: str, value: Any, *, ge: int) -> int:
 
 def check_unit(unit: Any) -> Unit:
     """Return ``unit`` when it is "D" (days) or "W" (weeks of seven days)."""
-    if unit not in UNIT_DAYS:
+    if not isinstance(unit, str) or unit not in UNIT_DAYS:
         raise fail(f"unit is {unit!r}", 'it must be "D" (days) or "W" (weeks)')
     return "W" if unit == "W" else "D"
 
@@ -112,8 +112,10 @@ def check_values(
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise fail(f"{name} is not numeric ({error})", "convert it to numbers first") from None
+    if not array.size:
+        return array
     # The extremes settle the common case in two passes without temporaries.
-    low, high = (array.min(), array.max()) if array.size else (0.0, 0.0)
+    low, high = array.min(), array.max()
     if np.isnan(low):
         raise _offence(name, array, np.isnan(array), "present", index)
     if not infinite and not (math.isfinite(low) and math.isfinite(high)):
@@ -136,7 +138,10 @@ def _offence(
     bad = np.atleast_1d(bad)
     first = int(np.flatnonzero(bad)[0])
     where = f"row {first}" if index is None else f"index {index[first]!r}"
+    value = float(array.ravel()[first])
+    # 1.0000000000000002 must not be reported as 1.
+    shown = f"{value:g}" if float(f"{value:g}") == value else repr(value)
     return fail(
-        f"{name} is {np.atleast_1d(array)[first]:g} at {where} ({int(bad.sum())} such values)",
+        f"{name} is {shown} at {where} ({int(bad.sum())} such values)",
         f"every value must be {bound}: correct or remove them",
     )

@@ -177,9 +177,7 @@ def prediction_rates(
     (3, 0.333, 0.333)
     """
     truth, values = _truth_and_score(actual, score)
-    cut = check_number("threshold", threshold) if np.isfinite(threshold) else float(threshold)
-    if np.isnan(cut):
-        raise fail("threshold is nan", "it must be a number; inf flags nobody")
+    cut = _threshold(threshold)
     check_number("level", level, gt=0, lt=1)
     if method is not None:
         check_choice("method", method, ("wilson", "bootstrap"))
@@ -187,7 +185,8 @@ def prediction_rates(
         weight = np.ones(len(truth))
     else:
         _check_aligned(("actual", actual), ("weights", weights))
-        weight = check_values("weights", weights, ge=0)
+        _check_aligned(("score", score), ("weights", weights))
+        weight = check_values("weights", weights, ge=0, index=_index(weights))
         if method == "wilson":
             raise fail('method is "wilson" with weights', 'use "bootstrap": rows are not cases')
     flagged = values >= cut
@@ -259,8 +258,9 @@ def rates_curve(actual: Any, score: Any) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "threshold": ordered[last],
-            "error_rate": 1 - found / n_flagged,
-            "omission_rate": 1 - found / total if total else np.full(len(last), np.nan),
+            # Not 1 - found / n_flagged: 3 wrong of 10 must not exceed a bound of 0.3.
+            "error_rate": (n_flagged - found) / n_flagged,
+            "omission_rate": (total - found) / total if total else np.full(len(last), np.nan),
             "n_flagged": n_flagged,
         }
     )
@@ -346,7 +346,8 @@ def choose_threshold(
         return float(fits["threshold"].iloc[-1])
     gain = check_number("benefit", benefit, gt=0)
     price = check_number("cost", cost, gt=0)
-    profit = curve["n_flagged"] * ((1 - curve["error_rate"]) * gain - price)
+    found = (curve["n_flagged"] * (1 - curve["error_rate"])).round()
+    profit = found * gain - curve["n_flagged"] * price
     best = int(profit.to_numpy().argmax())
     return float(curve["threshold"].iloc[best]) if profit.iloc[best] > 0 else float("inf")
 
@@ -382,7 +383,10 @@ def expected_rates(probability: Any, threshold: float, level: float = 0.95) -> E
     (0.2, 0.111)
     """
     p = check_values("probability", probability, ge=0, le=1, index=_index(probability))
-    cut = check_number("threshold", threshold)
+    _check_list("probability", p)
+    if len(p) == 0:
+        raise fail("probability is empty", "pass at least one case")
+    cut = _threshold(threshold)
     z = float(ndtri((1 + check_number("level", level, gt=0, lt=1)) / 2))
     flagged = p >= cut
     n_flagged, expected = int(flagged.sum()), float(p.sum())
@@ -433,9 +437,7 @@ def calibration_table(
     truth, p = _truth_and_score(actual, probability, "probability")
     check_values("probability", p, ge=0, le=1, index=_index(probability))
     wanted = check_integer("bins", bins, ge=1)
-    edges = np.unique(np.quantile(p, np.linspace(0, 1, wanted + 1)))
-    place = np.searchsorted(edges[1:-1], p, side="right")
-    place = np.unique(place, return_inverse=True)[1]
+    place = np.searchsorted(quantile_cuts(p, wanted), p, side="right")
     n = np.bincount(place)
     found = np.bincount(place, weights=truth)
     low, high = wilson_interval(found, n, check_number("level", level, gt=0, lt=1))
@@ -461,6 +463,19 @@ def _best(curve: pd.DataFrame, bounded: str, limit: float, wanted: str) -> float
     return float(fits["threshold"].iloc[int(fits[wanted].to_numpy().argmin())])
 
 
+def quantile_cuts(values: FloatArray, bins: int) -> FloatArray:
+    """Return the rising cut points of ``bins`` classes of about equal size, ties kept together.
+
+    A value at a cut belongs above it. Cuts are values that occur, and above the minimum, so no
+    class is empty, and many who share the minimum are a class of their own.
+    """
+    above = values[values > values.min()]
+    if above.size == 0:
+        return np.empty(0)
+    cuts = np.quantile(values, np.arange(1, bins) / bins, method="higher")
+    return np.unique(np.maximum(cuts, above.min()))
+
+
 def wilson_interval(count: Any, n: Any, level: float) -> tuple[Any, Any]:
     """Return Wilson's bounds; NaN where there is no case."""
     from statsmodels.stats.proportion import proportion_confint
@@ -468,6 +483,8 @@ def wilson_interval(count: Any, n: Any, level: float) -> tuple[Any, Any]:
     if np.ndim(n) == 0 and n == 0:
         return float("nan"), float("nan")
     low, high = proportion_confint(count, n, alpha=1 - level, method="wilson")
+    # Rounding can put the bound of 0 in 19 just above 0.
+    low, high = np.minimum(low, count / n), np.maximum(high, count / n)
     return (float(low), float(high)) if np.ndim(n) == 0 else (low, high)
 
 
@@ -496,15 +513,31 @@ def _bootstrap(
 def _truth_and_score(actual: Any, score: Any, name: str = "score") -> tuple[BoolArray, FloatArray]:
     truth = _flags("actual", actual)
     values = check_values(name, score, infinite=True, index=_index(score))
+    _check_list(name, values)
     _check_aligned(("actual", actual), (name, score))
     if len(truth) == 0:
         raise fail("actual is empty", "pass at least one case")
     return truth, values
 
 
+def _threshold(value: Any) -> float:
+    """Return ``value`` as a float; raise unless it is a number, which may be infinite."""
+    if isinstance(value, float | np.floating) and np.isinf(value):
+        return float(value)
+    if isinstance(value, float | np.floating) and np.isnan(value):
+        raise fail("threshold is nan", "it must be a number; inf flags nobody")
+    return check_number("threshold", value)
+
+
+def _check_list(name: str, array: npt.NDArray[Any]) -> None:
+    if array.ndim != 1:
+        raise fail(f"{name} has {array.ndim} dimensions", "pass a list of values: one a customer")
+
+
 def _flags(name: str, values: Any) -> BoolArray:
     """Return ``values`` as booleans; raise unless every one is 0 or 1."""
     array = np.asarray(values)
+    _check_list(name, array)
     if array.dtype == bool:
         return array
     numbers = check_values(name, values, index=_index(values))

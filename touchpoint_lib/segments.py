@@ -17,7 +17,7 @@ from touchpoint_lib._checks import (
     fail,
 )
 from touchpoint_lib.lifetime._purchases import PurchaseModel
-from touchpoint_lib.lifetime._rows import check_rows, customer_frame
+from touchpoint_lib.lifetime._rows import Rows, check_rows, customer_frame
 from touchpoint_lib.lifetime.beta_geo import BetaGeoModel, ModifiedBetaGeoModel
 from touchpoint_lib.metrics import quantile_cuts, wilson_interval
 
@@ -72,7 +72,7 @@ def rfm_scores(
     check_columns(frame, ["monetary_value"], "customers")
     money = check_values("monetary_value", frame["monetary_value"], index=frame.index)
     classes = check_integer("bins", bins, ge=2)
-    silence = rows.T - rows.recency
+    silence = _silence(rows)
     result = pd.DataFrame(
         {"silence": silence, "frequency": rows.frequency.astype(np.int64), "monetary_value": money},
         index=frame.index,
@@ -376,7 +376,7 @@ def sleep_states(
     levels = _lines(lines)
     frame = customer_frame(customers)
     rows = check_rows(frame)
-    silence = rows.T - rows.recency
+    silence = _silence(rows)
     on_the_day = frame.assign(T=frame["recency"])
     at_purchase = model.probability_alive(on_the_day).to_numpy()
     relative = model.probability_alive(frame).to_numpy() / at_purchase
@@ -394,6 +394,13 @@ def sleep_states(
         ),
     )
     return result
+
+
+def _silence(rows: Rows) -> FloatArray:
+    """Return the time since the last purchase."""
+    # Differences of sevenths vary in the last digit; equal silences must stay ties.
+    silence: FloatArray = (rows.T - rows.recency).round(9)
+    return silence
 
 
 def _lines(lines: Sequence[float]) -> FloatArray:

@@ -153,10 +153,12 @@ def forecast_by_decile_data(expected: pd.Series, actual: pd.Series) -> pd.DataFr
     """
     if not expected.index.equals(actual.index):
         raise fail("expected and actual have different indexes", "make both from one split")
+    if expected.empty:
+        raise fail("expected is empty", "pass at least one customer")
     check_values("expected", expected, index=expected.index)
     check_values("actual", actual, index=actual.index)
     # qcut gives no class at all where every expectation is the same.
-    alike = expected.nunique() == 1
+    alike = bool((expected == expected.iloc[0]).all())
     place = expected * 0 if alike else pd.qcut(expected, 10, labels=False, duplicates="drop")
     groups = pd.DataFrame({"expected": expected, "actual": actual}).groupby(place)
     data = groups.agg(

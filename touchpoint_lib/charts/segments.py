@@ -195,8 +195,8 @@ def sleep_lines_verdict(data: pd.DataFrame, unit: str) -> str:
 
     def silence(row: int) -> str:
         after = data["asleep_after"].iloc[row]
-        # A silence beyond measure is as good as never, and its digits would fill the line.
-        return f"after {after:,.0f} {word}" if after < 1e5 else "practically never"
+        # The digits of a silence beyond measure would fill the line, and it may be infinite.
+        return f"after {after:,.0f} {word}" if after < 1e5 else f"after more than 100,000 {word}"
 
     half = f"half of the customers with {_purchase_days(data.index[-1])} are asleep"
     if len(data) == 1:

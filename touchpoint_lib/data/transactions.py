@@ -27,7 +27,7 @@ _RESULT_COLUMNS = ("frequency", "recency", "T", "monetary_value", "log_gaps", "d
 _HOLDOUT_COLUMNS = ("holdout_frequency", "holdout_amount", "holdout_duration")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CustomerBase:
     """One row a customer, kept in the engine, and the distinct rows that a model needs.
 
@@ -48,8 +48,8 @@ class CustomerBase:
     --------
     >>> import touchpoint_lib as tp
     >>> base = tp.customer_base(tp.load_cdnow(sample=True))
-    >>> int(base.unique["count"].sum()), len(base.unique)
-    (2357, 1218)
+    >>> base
+    CustomerBase(2,357 customers, 1,218 distinct rows, in weeks, observed until 1998-06-30)
     """
 
     rows: duckdb.DuckDBPyRelation
@@ -62,12 +62,14 @@ class CustomerBase:
         """Return what :func:`rfm_summary` returns: a frame with one row a customer."""
         return _frame(self.rows, self.report, self.unit, {"until": self.until.isoformat()})
 
-    def _repr_html_(self) -> str:
+    def __repr__(self) -> str:
         return (
-            f"<p>{self.unique['count'].sum():,} customers, {len(self.unique):,} distinct rows, "
-            f"in {UNIT_WORDS[self.unit]}, observed until {self.until}</p>"
-            + self.report._repr_html_()
+            f"CustomerBase({self.unique['count'].sum():,} customers, {len(self.unique):,} "
+            f"distinct rows, in {UNIT_WORDS[self.unit]}, observed until {self.until})"
         )
+
+    def _repr_html_(self) -> str:
+        return f"<p>{self!r}</p>{self.report._repr_html_()}"
 
 
 @dataclass(frozen=True)
