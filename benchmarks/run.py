@@ -175,7 +175,7 @@ def table(sizes: list[int]) -> str:
     from tqdm import tqdm
 
     lines = [
-        "| task | customers | touchpoint_lib | lifetimes | times faster | target | peak MB (ours / theirs) |",
+        "| task | customers | ours | lifetimes | times faster | target | peak MB, ours and theirs |",
         "|---|--:|--:|--:|--:|--:|--:|",
     ]
     cases = [(task, n) for task in TASKS for n in sizes]
@@ -186,7 +186,7 @@ def table(sizes: list[int]) -> str:
             f"| {TASKS[task]} | {n:,} | {mine['seconds'] * 1e3:,.1f} ms "
             f"| {other['seconds'] * 1e3:,.1f} ms | {other['seconds'] / mine['seconds']:,.1f} "
             f"| {'' if target is None else f'{target:g}'} "
-            f"| {mine['peak_mb']:,.0f} / {other['peak_mb']:,.0f} |"
+            f"| {mine['peak_mb']:,.0f}, {other['peak_mb']:,.0f} |"
         )
         print(lines[-1], flush=True)
     return "\n".join(lines) + "\n"

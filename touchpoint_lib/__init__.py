@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from touchpoint_lib.data.datasets import load_cdnow as load_cdnow
     from touchpoint_lib.data.datasets import load_donations as load_donations
     from touchpoint_lib.data.datasets import load_subscriptions as load_subscriptions
+    from touchpoint_lib.data.quality import DataReport as DataReport
     from touchpoint_lib.data.transactions import CustomerBase as CustomerBase
-    from touchpoint_lib.data.transactions import DataReport as DataReport
     from touchpoint_lib.data.transactions import check_transactions as check_transactions
     from touchpoint_lib.data.transactions import customer_base as customer_base
     from touchpoint_lib.data.transactions import rfm_split as rfm_split
@@ -47,9 +47,9 @@ if TYPE_CHECKING:
 _MODULES = {
     "_checks": ["InputError"],
     "data.datasets": ["fetch_hillstrom", "load_cdnow", "load_donations", "load_subscriptions"],
+    "data.quality": ["DataReport"],
     "data.transactions": [
         "CustomerBase",
-        "DataReport",
         "check_transactions",
         "customer_base",
         "rfm_split",

@@ -214,9 +214,9 @@ def segment_outcomes(
     -------
     DataFrame
         A row a segment that has customers: n, customer_share, value_share (of expected value,
-        where ``segments`` has it), holdout_amount_share with _low and _high (95 %, delta method
+        where ``segments`` has it), holdout_amount_share with _low and _high (95%, delta method
         over customers), holdout_amount_mean, holdout_frequency_mean, expected_frequency_mean
-        (where given), buyer_rate with buyer_low and buyer_high (95 % Wilson): the share that
+        (where given), buyer_rate with buyer_low and buyer_high (95% Wilson): the share that
         bought in the holdout.
 
     Raises

@@ -82,11 +82,10 @@ def test_drawn_points_are_points_of_the_whole_curve(case, curves):
         assert len(joined) == len(drawn)
         for column in ("error_rate", "omission_rate", "n_flagged"):
             assert (joined[column] == joined[f"{column}_whole"]).all()
-        # Both ends are kept, and a short curve is kept whole.
-        assert (
-            drawn["n_flagged"].iloc[[0, -1]].tolist() == whole["n_flagged"].iloc[[0, -1]].tolist()
-        )
-        assert len(drawn) == min(len(whole), 200)
+        # It begins with the first point that flags 1%, and ends where everybody is flagged.
+        first = whole.loc[whole["n_flagged"] >= 0.01 * len(away), "n_flagged"].iloc[0]
+        assert drawn["n_flagged"].iloc[[0, -1]].tolist() == [first, len(away)]
+        assert drawn["n_flagged"].is_monotonic_increasing
 
 
 def test_the_lines_are_the_curves_and_the_baseline_has_its_colour(curves):
@@ -98,7 +97,7 @@ def test_the_lines_are_the_curves_and_the_baseline_has_its_colour(curves):
         assert list(trace.y) == pytest.approx(rows["error_rate"].tolist(), abs=5e-5)
         assert list(trace.customdata) == rows["n_flagged"].tolist()
         assert (trace.line.color == BASELINE) == (trace.name == "recency")
-    top = curves.loc[curves["n_flagged"] > 9, "error_rate"].max()
+    top = curves["error_rate"].max()
     assert figure.layout.yaxis.range[1] >= top
     assert "runs below recency" in figure.layout.title.text.replace("<br>", " ")
 
@@ -121,11 +120,11 @@ def test_a_perfect_score_can_be_drawn():
 
 
 def made_curves(**wrong):
-    """Curves of 100 customers, of whom the first 20 flagged are wrong so many times."""
+    """Curves of 1,000 customers, of whom the first 200 flagged are wrong so many times."""
     rows = [
-        (name, 100 - n, w / 20 if n == 20 else 0.9, 0.5, n)
+        (name, 1000 - n, w / 200 if n == 200 else 0.9, 0.5, n)
         for name, w in wrong.items()
-        for n in (10, 20, 100)
+        for n in (100, 200, 1000)
     ]
     columns = ["score", "threshold", "error_rate", "omission_rate", "n_flagged"]
     return pd.DataFrame(rows, columns=columns)
@@ -134,24 +133,45 @@ def made_curves(**wrong):
 @pytest.mark.parametrize(
     ("wrong", "best", "rates", "says"),
     [
-        ({"model": 4, "recency": 8}, "model", ("20%", "40%"), "beats"),
-        ({"model": 9, "recency": 8}, "model", ("45%", "40%"), "does not beat"),
-        ({"model": 8, "recency": 8}, "model", ("40%", "40%"), "equals"),
+        # Wilson's bounds of 40, 80 and 120 in 200, from the R function prop.test's formula.
+        (
+            {"model": 40, "recency": 80},
+            "model",
+            ("20% (95%: 15% to 26%)", "40% (95%: 33% to 47%)"),
+            "model beats recency",
+        ),
+        (
+            {"model": 120, "recency": 80},
+            "model",
+            ("60% (95%: 53% to 67%)", "40% (95%: 33% to 47%)"),
+            "recency beats model",
+        ),
+        (
+            {"model": 82, "recency": 80},
+            "model",
+            ("41% (95%: 34% to 48%)", "40% (95%: 33% to 47%)"),
+            "model is not clearly better or worse than recency",
+        ),
         # The best of the others speaks for them, wherever it stands.
-        ({"recency": 8, "poor": 16, "good": 2}, "good", ("10%", "40%"), "beats"),
+        (
+            {"recency": 80, "poor": 160, "good": 40},
+            "good",
+            ("20% (95%: 15% to 26%)", "40% (95%: 33% to 47%)"),
+            "good beats recency",
+        ),
     ],
 )
 def test_the_verdict_takes_the_side_of_the_numbers(wrong, best, rates, says):
     assert charts.rates_curves_verdict(made_curves(**wrong), "recency") == (
         f"Where 20% of the customers are flagged as gone, {best} is wrong for {rates[0]} of them "
-        f"and recency for {rates[1]}: {best} {says} recency."
+        f"and recency for {rates[1]}: {says}."
     )
 
 
 def test_rates_are_read_where_enough_are_flagged():
-    data = made_curves(model=4, recency=8)
-    assert charts.rates_at(data, 0.2)["n_flagged"].tolist() == [20, 20]
-    assert charts.rates_at(data, 0.201)["n_flagged"].tolist() == [100, 100]
+    data = made_curves(model=40, recency=80)
+    assert charts.rates_at(data, 0.2)["n_flagged"].tolist() == [200, 200]
+    assert charts.rates_at(data, 0.201)["n_flagged"].tolist() == [1000, 1000]
     assert charts.rates_at(data, 0.2).index.tolist() == ["model", "recency"]
     assert "Where 100% of the customers" in charts.rates_curves_verdict(data, "recency", share=1)
 

@@ -207,7 +207,7 @@ def made_outcomes(means, names=("core", "potential", "mass")):
 )
 def test_segments_hold_where_a_better_one_spent_more(means, names, held):
     says = charts.value_shares_verdict(made_outcomes(means, names))
-    assert says.startswith("The segments held:" if held else "The segments did not hold:")
+    assert says.startswith(f"The order of the segments {'held' if held else 'did not hold'}:")
     assert "the core, 15% of the customers, was expected to bring 52% of the value" in says
     assert "brought 37% of what was spent" in says
 
@@ -425,7 +425,7 @@ def test_the_better_rule_is_named_only_where_the_intervals_part(stayed_away, say
     wrong = 1 - away[20:40].mean()
     assert f"is wrong for {wrong:.0%} of those it flags" in verdict
     assert f"misses {1 - away[20:40].sum() / away.sum():.0%} of those who stay away" in verdict
-    assert f"by recency alone is wrong for {1 - away[:20].mean():.0%}" in verdict
+    assert f"longest silent is wrong for {1 - away[:20].mean():.0%}" in verdict
 
 
 @pytest.mark.parametrize(

@@ -106,10 +106,10 @@ def full_notebook() -> NotebookNode:
         "1,023 of 2,357 customers are awake; contacting the other 1,334 pays only after 90 days of "
         "silence & not before.",
         [
-            Tile("Awake customers", "1,023", "95 %: 981 to 1,064", "recency rule: 1,310"),
-            Tile("Error rate", "0.254", "95 %: 0.231 to 0.278", "fixed 90 days: 0.464"),
-            Tile("Omission rate", "0.118", "95 %: 0.097 to 0.142", "fixed 90 days: 0.729"),
-            Tile("Value at stake", "$48,200", "95 %: $41,900 to $55,000", "last year: $39,000"),
+            Tile("Awake customers", "1,023", "95%: 981 to 1,064", "recency rule: 1,310"),
+            Tile("Error rate", "0.254", "95%: 0.231 to 0.278", "fixed 90 days: 0.464"),
+            Tile("Omission rate", "0.118", "95%: 0.097 to 0.142", "fixed 90 days: 0.729"),
+            Tile("Value at stake", "$48,200", "95%: $41,900 to $55,000", "last year: $39,000"),
         ],
         {
             "Source": "cdnow.csv",

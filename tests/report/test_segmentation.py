@@ -46,7 +46,7 @@ def test_the_tiles_show_the_numbers_of_the_frames(frames: Frames, line: float) -
     share = "holdout_amount_share"
     assert shown["Core's share of holdout spend"] == (
         f"{core[share]:.0%}",
-        f"95 %: {core[f'{share}_low']:.0%} to {core[f'{share}_high']:.0%}",
+        f"95%: {core[f'{share}_low']:.0%} to {core[f'{share}_high']:.0%}",
         f"expected: {core['value_share']:.0%}",
     )
     row = frames["slider"].set_index("line").loc[line]
@@ -56,8 +56,8 @@ def test_the_tiles_show_the_numbers_of_the_frames(frames: Frames, line: float) -
     ):
         assert shown[label] == (
             f"{row[name]:.0%}",
-            f"95 %: {row[f'{name}_low']:.0%} to {row[f'{name}_high']:.0%}",
-            f"as many by recency: {row[f'baseline_{name}']:.0%}",
+            f"95%: {row[f'{name}_low']:.0%} to {row[f'{name}_high']:.0%}",
+            f"longest silent instead: {row[f'baseline_{name}']:.0%}",
         )
     assert len(shown) == 4
 

@@ -29,7 +29,12 @@ TEMPLATE = go.layout.Template(
         "plot_bgcolor": "white",
         "margin": {"l": 70, "r": 30, "t": 80, "b": 90},
         "height": 440,
-        "xaxis": {"showgrid": False, "linecolor": "#888888", "ticks": "outside"},
+        "xaxis": {
+            "showgrid": False,
+            "zeroline": False,
+            "linecolor": "#888888",
+            "ticks": "outside",
+        },
         "yaxis": {"gridcolor": "#e6e6e6", "zeroline": False, "automargin": True},
         "hoverlabel": {"font": {"family": _FONT}},
         "showlegend": False,

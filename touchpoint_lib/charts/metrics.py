@@ -11,14 +11,18 @@ import plotly.graph_objects as go
 
 from touchpoint_lib._checks import check_values, fail
 from touchpoint_lib.charts._style import ACCENT, BASELINE, GREYS, finish, text
-from touchpoint_lib.metrics import rates_curve
+from touchpoint_lib.metrics import rates_curve, wilson_interval
 
-#: Points drawn of a curve.
+#: Points drawn of a curve, and the share of customers that it begins with: rates of fewer are
+#: noise.
 _POINTS = 200
+_FIRST_SHARE = 0.01
 
 
 def rates_curves_data(actual: Any, scores: Mapping[str, Any]) -> pd.DataFrame:
     """Return the curve of error against omission rate of several scores, thinned for drawing.
+
+    Curves begin where 1% of the customers are flagged.
 
     Parameters
     ----------
@@ -39,7 +43,10 @@ def rates_curves_data(actual: Any, scores: Mapping[str, Any]) -> pd.DataFrame:
         curve = rates_curve(actual, score)
         if curve["omission_rate"].isna().any():
             raise fail("actual has no positive case", "a curve needs somebody who stayed away")
-        keep = np.unique(np.linspace(0, len(curve) - 1, _POINTS).astype(int))
+        flagged = curve["n_flagged"].to_numpy()
+        wanted = np.linspace(_FIRST_SHARE, 1, _POINTS) * flagged[-1]
+        # Rounding up by a hair must not step past the last point, which flags everybody.
+        keep = np.unique(np.searchsorted(flagged, wanted * (1 - 1e-12)))
         curves.append(curve.iloc[keep].assign(score=name))
     data = pd.concat(curves, ignore_index=True)
     return data[["score", "threshold", "error_rate", "omission_rate", "n_flagged"]]
@@ -47,6 +54,8 @@ def rates_curves_data(actual: Any, scores: Mapping[str, Any]) -> pd.DataFrame:
 
 def rates_at(data: pd.DataFrame, share: float) -> pd.DataFrame:
     """Return the rates of each score where it first flags at least ``share`` of all customers.
+
+    error_low and error_high are the 95% bounds (Wilson) of the error rate.
 
     Parameters
     ----------
@@ -56,7 +65,10 @@ def rates_at(data: pd.DataFrame, share: float) -> pd.DataFrame:
         In (0, 1].
     """
     enough = data[data["n_flagged"] >= share * data["n_flagged"].max()]
-    return enough.groupby("score", sort=False).first()
+    rates = enough.groupby("score", sort=False).first()
+    wrong = (rates["error_rate"] * rates["n_flagged"]).to_numpy()
+    low, high = wilson_interval(wrong, rates["n_flagged"].to_numpy(), 0.95)
+    return rates.assign(error_low=low, error_high=high)
 
 
 def rates_curves_verdict(data: pd.DataFrame, baseline: str, share: float = 0.2) -> str:
@@ -71,20 +83,29 @@ def rates_curves_verdict(data: pd.DataFrame, baseline: str, share: float = 0.2) 
     share : float
         In (0, 1].
     """
-    rates = rates_at(data, share)["error_rate"]
+    rates = rates_at(data, share)
     if baseline not in rates.index or len(rates) == 1:
         raise fail(
             f"baseline is {baseline!r}, the scores are {', '.join(map(repr, rates.index))}",
             "name one of the scores, and pass at least one other",
         )
-    others = rates.drop(baseline)
-    best = str(others.idxmin())
-    gain = rates[baseline] - others[best]
-    says = "beats" if gain > 0.005 else "does not beat" if gain < -0.005 else "equals"
+    others = rates.drop(index=baseline)
+    best = str(others["error_rate"].idxmin())
+    by_name = rates.to_dict("index")
+    rival, plain = by_name[best], by_name[baseline]
+    if rival["error_high"] < plain["error_low"]:
+        says = f"{best} beats {baseline}"
+    elif rival["error_low"] > plain["error_high"]:
+        says = f"{baseline} beats {best}"
+    else:
+        says = f"{best} is not clearly better or worse than {baseline}"
+
+    def told(row: Any) -> str:
+        return f"{row['error_rate']:.0%} (95%: {row['error_low']:.0%} to {row['error_high']:.0%})"
+
     return (
         f"Where {share:.0%} of the customers are flagged as gone, {best} is wrong for "
-        f"{others[best]:.0%} of them and {baseline} for {rates[baseline]:.0%}: "
-        f"{best} {says} {baseline}."
+        f"{told(rival)} of them and {baseline} for {told(plain)}: {says}."
     )
 
 
@@ -121,9 +142,9 @@ def rates_curves(data: pd.DataFrame, baseline: str, source: str, n: int) -> go.F
                 + "</extra>"
             ),
         )
-    top = float(data.loc[data["n_flagged"] > 0.01 * n, "error_rate"].max())
+    top = float(data["error_rate"].max())
     figure.update_xaxes(
-        title="Omission rate (missed / all who stayed away)", tickformat=".0%", range=[0, 1]
+        title="Omission rate (missed / all who stayed away)", tickformat=".0%", range=[0, 1.01]
     )
     figure.update_yaxes(
         title="Error rate (wrongly flagged / flagged)",
@@ -149,7 +170,7 @@ def forecast_by_decile_data(expected: pd.Series, actual: pd.Series) -> pd.DataFr
     -------
     DataFrame
         A row a class of about a tenth (equal expectations stay together): n, expected, actual,
-        low and high (95 %, normal, of the actual mean).
+        low and high (95%, normal, of the actual mean).
     """
     if not expected.index.equals(actual.index):
         raise fail("expected and actual have different indexes", "make both from one split")

@@ -82,7 +82,7 @@ def rfm_map(scores: pd.DataFrame, source: str) -> go.Figure:
             customdata=spend.round(2).to_numpy().tolist(),
             hovertemplate=(
                 "recency score %{x}, frequency score %{y}<br>%{z:,} customers"
-                "<br>mean spend a repeat purchase %{customdata:,.2f}<extra></extra>"
+                "<br>mean monetary value %{customdata:,.2f}<extra></extra>"
             ),
             colorscale=[[0, "#f2f6fa"], [1, ACCENT]],
             showscale=False,
@@ -118,7 +118,7 @@ def value_shares_verdict(outcomes: pd.DataFrame) -> str:
         [name for name in ("core", "potential", "mass") if name in outcomes.index],
         "holdout_amount_mean",
     ].is_monotonic_decreasing
-    held = "The segments held" if ordered else "The segments did not hold"
+    held = "The order of the segments held" if ordered else "The order of the segments did not hold"
     return (
         f"{held}: the core, {core['customer_share']:.0%} of the customers, was expected to bring "
         f"{core['value_share']:.0%} of the value and brought {core['holdout_amount_share']:.0%} "
@@ -229,7 +229,7 @@ def sleep_returns_data(
     Returns
     -------
     DataFrame
-        class, state, n, buyer_rate, buyer_low, buyer_high (95 %, Wilson).
+        class, state, n, buyer_rate, buyer_low, buyer_high (95%, Wilson).
     """
     outcomes = segment_outcomes(states, split, by=classes)
     outcomes.index.names = ["class", "state"]
@@ -300,7 +300,7 @@ def sleep_returns(data: pd.DataFrame, source: str) -> go.Figure:
     several, falls = _falls(data)
     title = (
         f"The share that returns falls clearly with sleep in {falls} of {len(several)} classes "
-        "of buyers; bars are 95 % intervals"
+        "of buyers; bars are 95% intervals"
     )
     return finish(figure, title, source, int(data["n"].sum()))
 
@@ -342,8 +342,8 @@ def sleep_slider_data(
     -------
     DataFrame
         A row a position: line; awake, drowsy, half asleep, asleep (customers); error_rate and
-        omission_rate with _low and _high (95 %), and the same of the baseline with the prefix
-        baseline_, and baseline_days, the silence it needs, in the unit.
+        omission_rate with _low and _high (95%), and the same of the baseline with the prefix
+        baseline_, baseline_days, the silence it needs, in the unit, and baseline_flagged.
 
     Raises
     ------
@@ -375,6 +375,7 @@ def sleep_slider_data(
         row |= _rates("", prediction_rates(lapsed, -relative, -line))
         row |= _rates("baseline_", prediction_rates(lapsed, silence, days))
         row["baseline_days"] = days
+        row["baseline_flagged"] = int((silence >= days).sum())
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -401,8 +402,8 @@ def sleep_slider_verdict(data: pd.DataFrame, line: float = 0.2) -> str:
     return (
         f"Taken as a forecast that the asleep will not buy, the line at {row['line']:g} is wrong "
         f"for {row['error_rate']:.0%} of those it flags and misses {row['omission_rate']:.0%} of "
-        "those who stay away; flagging as many by recency alone is wrong for "
-        f"{row['baseline_error_rate']:.0%} and misses {row['baseline_omission_rate']:.0%}. "
+        f"those who stay away; flagging the {row['baseline_flagged']:,.0f} longest silent is wrong "
+        f"for {row['baseline_error_rate']:.0%} and misses {row['baseline_omission_rate']:.0%}. "
         f"{better}."
     )
 
@@ -423,10 +424,10 @@ def sleep_slider(data: pd.DataFrame, source: str, unit: str, line: float = 0.2) 
     """
     figure = make_subplots(
         cols=2,
-        column_widths=[0.5, 0.5],
-        horizontal_spacing=0.16,
+        column_widths=[0.42, 0.58],
+        horizontal_spacing=0.13,
         rows=1,
-        subplot_titles=("Customers by state", "Asleep, read as: will not buy in the holdout"),
+        subplot_titles=("Customers by state", "“Asleep” as a forecast: will not buy"),
     )
     start = _position(data, line)
     first = data.iloc[start]
@@ -441,21 +442,28 @@ def sleep_slider(data: pd.DataFrame, source: str, unit: str, line: float = 0.2) 
         col=1,
         **_bars(first, n),
     )
-    for prefix, name, colour in (("", "sleep line", ACCENT), ("baseline_", "recency", BASELINE)):
+    for prefix, name, colour, symbol, side in (
+        ("", "sleep line", ACCENT, "circle", -1),
+        ("baseline_", "recency", BASELINE, "diamond", 1),
+    ):
         figure.add_scatter(
             name=name,
-            x=["error rate", "omission rate"],
+            # Apart by a little, each labelled on its own side: rates may be equal.
+            x=[side * 0.06, 1 + side * 0.06],
             mode="markers+text",
-            textposition="middle right",
-            marker={"color": colour, "size": 11, "symbol": "circle" if not prefix else "diamond"},
-            hovertemplate="%{x} of the " + name + ": %{y:.1%}<extra></extra>",
+            textposition="middle left" if side < 0 else "middle right",
+            marker={"color": colour, "size": 11, "symbol": symbol},
+            customdata=["error rate", "omission rate"],
+            hovertemplate="%{customdata} of the " + name + ": %{y:.1%}<extra></extra>",
             row=1,
             col=2,
             **_points(first, prefix, name),
         )
     figure.update_yaxes(title="Customers", range=[0, n * 1.1], row=1, col=1)
     figure.update_yaxes(tickformat=".0%", range=[-0.03, 1.08], title="Rate", row=1, col=2)
-    figure.update_xaxes(range=[-0.4, 1.9], row=1, col=2)
+    figure.update_xaxes(
+        range=[-0.75, 1.65], tickvals=[0, 1], ticktext=["error rate", "omission rate"], row=1, col=2
+    )
     finish(figure, _slider_title(first, unit), source, n, footer_at=-0.62)
     steps = []
     for _, row in data.iterrows():

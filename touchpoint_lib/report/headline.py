@@ -37,13 +37,13 @@ class Tile:
     value
         The figure, rounded for reading.
     interval
-        Its interval ("95 %: 0.21 to 0.29"), or empty.
+        Its interval ("95%: 0.21 to 0.29"), or empty.
     compared_with
         The baseline and its figure ("fixed 90 days: 0.46"), or empty.
 
     Examples
     --------
-    >>> Tile("Error rate", "0.25", "95 %: 0.21 to 0.29", "recency: 0.31").value
+    >>> Tile("Error rate", "0.25", "95%: 0.21 to 0.29", "recency: 0.31").value
     '0.25'
     """
 

@@ -45,8 +45,8 @@ def segmentation_headline(
         return Tile(
             label,
             f"{row[name]:.0%}",
-            f"95 %: {row[f'{name}_low']:.0%} to {row[f'{name}_high']:.0%}",
-            f"as many by recency: {row[f'baseline_{name}']:.0%}",
+            f"95%: {row[f'{name}_low']:.0%} to {row[f'{name}_high']:.0%}",
+            f"longest silent instead: {row[f'baseline_{name}']:.0%}",
         )
 
     tiles = [
@@ -54,7 +54,7 @@ def segmentation_headline(
         Tile(
             "Core's share of holdout spend",
             f"{core['holdout_amount_share']:.0%}",
-            f"95 %: {core['holdout_amount_share_low']:.0%} to "
+            f"95%: {core['holdout_amount_share_low']:.0%} to "
             f"{core['holdout_amount_share_high']:.0%}",
             f"expected: {core['value_share']:.0%}",
         ),
