@@ -175,7 +175,7 @@ def table(sizes: list[int]) -> str:
     from tqdm import tqdm
 
     lines = [
-        "| task | customers | ours | lifetimes | times faster | target | peak MB, ours and theirs |",
+        "| task | customers | ours | lifetimes | times faster | target | peak MB: ours, theirs |",
         "|---|--:|--:|--:|--:|--:|--:|",
     ]
     cases = [(task, n) for task in TASKS for n in sizes]
