@@ -1,7 +1,7 @@
 """The engine: one private DuckDB connection a log, and the SQL that turns it into customers.
 
 A log is first copied into the compact table ``log``; one counting query then says what is wrong
-with it, and the summary reads the view ``purchases`` of the rows that may be used. Days are whole
+with it, and the summary reads the table ``days``, in which they are summed. Days are whole
 numbers since 1970-01-01: weeks and date differences mean different things in different engines.
 """
 
@@ -38,37 +38,34 @@ _IDS = (*_NUMBERS, *_TIMES, *_AWARE, "VARCHAR", "ENUM", "UUID", "BOOLEAN")
 #: The type of a column in which every value is missing.
 _NULL = ('"NULL"', "NULL")
 
+# What each customer did on each day: all that the summaries and the search for duplicates need.
+_DAYS = """SELECT id, day,
+    SUM({bought}) AS bought, SUM({returned}) AS returned, MAX({visit}) AS visit,
+    MAX({discounted}) AS discounted, COUNT(*) AS entries
+FROM {rows}
+GROUP BY id, day"""
+
 # A purchase day: all that a customer bought on it.
-_DAYS = """days AS (
-    SELECT id, day, SUM(amount) AS amount, MAX(discounted) AS discounted
-    FROM purchases
-    WHERE day > {after} AND day <= {until}
-    GROUP BY id, day
+_PURCHASE_DAYS = """purchase_days AS (
+    SELECT id, day, bought AS amount, discounted
+    FROM days
+    WHERE visit = 1 AND day > {after} AND day <= {until}
 )"""
 
 # The same where returns are netted: each belongs to the latest purchase day on or before it.
-# Those before any purchase have visit number 0 and nothing bought, and so drop out.
 # 1e-12 of the sum is what is left of 0.1 + 0.2 - 0.3.
-_NET_DAYS = """activity AS (
-    SELECT id, day,
-        SUM(CASE WHEN amount >= 0 THEN amount ELSE 0 END) AS bought,
-        SUM(CASE WHEN amount < 0 THEN -amount ELSE 0 END) AS returned,
-        MAX(CASE WHEN amount >= 0 THEN 1 ELSE 0 END) AS visit,
-        MAX(CASE WHEN amount >= 0 THEN discounted ELSE 0 END) AS discounted
-    FROM purchases
-    WHERE day > {after} AND day <= {until}
-    GROUP BY id, day
-),
-numbered AS (
+_NET_DAYS = """numbered AS (
     SELECT *, SUM(visit) OVER (
         PARTITION BY id ORDER BY day ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
     ) AS visit_number
-    FROM activity
+    FROM days
+    WHERE day > {after} AND day <= {until}
 ),
-days AS (
+purchase_days AS (
     SELECT id, MIN(day) AS day, SUM(bought) - SUM(returned) AS amount,
         MAX(discounted) AS discounted
     FROM numbered
+    WHERE visit_number > 0
     GROUP BY id, visit_number
     HAVING SUM(returned) = 0 OR SUM(bought) - SUM(returned) > 1e-12 * SUM(bought)
 )"""
@@ -77,7 +74,7 @@ _SUMMARY = """WITH {days},
 gaps AS (
     SELECT id, day, amount, discounted,
         day - LAG(day) OVER (PARTITION BY id ORDER BY day) AS gap
-    FROM days
+    FROM purchase_days
 )
 SELECT id,
     COUNT(gap) AS frequency,
@@ -93,7 +90,7 @@ GROUP BY id"""
 
 _HOLDOUT = """WITH {days}
 SELECT id, COUNT(*) AS holdout_frequency, SUM(amount) AS holdout_amount
-FROM days
+FROM purchase_days
 GROUP BY id"""
 
 _SPLIT = """SELECT calibration.*,
@@ -102,9 +99,16 @@ _SPLIT = """SELECT calibration.*,
     CAST({until} - {split} AS DOUBLE) / {unit_days} AS holdout_duration
 FROM calibration LEFT JOIN holdout ON calibration.id = holdout.id"""
 
-_DUPLICATE_ROWS = """SELECT SUM(copies) - COUNT(*) FROM (
-    SELECT COUNT(*) AS copies FROM log GROUP BY id, moment, amount, order_id
+_DUPLICATE_ROWS = """SELECT COALESCE(SUM(copies) - COUNT(*), 0) FROM (
+    SELECT COUNT(*) AS copies FROM {rows} GROUP BY id, moment, amount, order_id
 ) AS distinct_rows"""
+
+# Rows can repeat each other only where a customer has several on a day.
+_SHARED_DAYS = """(
+    SELECT log.id, moment, amount, order_id
+    FROM log JOIN (SELECT id, day FROM days WHERE entries > 1) AS shared
+        ON log.id = shared.id AND log.day = shared.day
+) AS shared_rows"""
 
 _DUPLICATE_ORDERS = """SELECT COALESCE(SUM(copies - 1), 0) FROM (
     SELECT COUNT(*) AS copies FROM observed
@@ -118,10 +122,12 @@ _CONFLICTING_ORDERS = """SELECT COUNT(*), MIN(order_id) FROM (
     HAVING MIN(id) <> MAX(id) OR MIN(day) <> MAX(day) OR MIN(amount) <> MAX(amount)
 ) AS conflicts"""
 
-_MERGED_ORDERS = """SELECT id, day, amount, MAX(discounted) AS discounted FROM observed
+_MERGED_ORDERS = """(
+    SELECT id, day, amount, MAX(discount) AS discount FROM observed
     WHERE order_id IS NOT NULL GROUP BY id, order_id, day, amount
-UNION ALL
-SELECT id, day, amount, discounted FROM observed WHERE order_id IS NULL"""
+    UNION ALL
+    SELECT id, day, amount, discount FROM observed WHERE order_id IS NULL
+) AS merged"""
 
 
 def dialect(name: str, value: str, **more: str) -> str:
@@ -267,7 +273,8 @@ def count(con: duckdb.DuckDBPyConnection, today: int) -> dict[str, int | None]:
     """Count rows and faults of ``log`` in one pass, and its duplicates in a second.
 
     Returns the counts by name, and first_day, last_day and first_purchase, the day numbers of the
-    usable rows (None without any). Marks the usable rows in the view ``usable``.
+    usable rows (None without any). Marks the usable rows in the view ``usable``, and sums them by
+    customer and day in the table ``days``.
     """
     conditions = faults(today)
     usable = f"NOT ({' OR '.join(conditions.values())})"
@@ -288,9 +295,30 @@ def count(con: duckdb.DuckDBPyConnection, today: int) -> dict[str, int | None]:
     ]
     relation = con.sql(f"SELECT {', '.join(selected)} FROM log")
     counts: dict[str, int | None] = dict(zip(relation.columns, relation.fetchall()[0], strict=True))
-    counts["duplicate_rows"] = _one(con, _DUPLICATE_ROWS)[0]
-    con.execute(f"CREATE TEMP VIEW usable AS SELECT * FROM log WHERE {usable}")
+    faultless = counts["usable_rows"] == counts["rows"]
+    con.execute(
+        f"CREATE TEMP VIEW usable AS SELECT * FROM log{'' if faultless else f' WHERE {usable}'}"
+    )
+    _sum_days(con, "usable", returns=bool(counts["negative_amount"]))
+    # A row with a fault may repeat another: then all of them are searched.
+    rows = _SHARED_DAYS if faultless else "log"
+    counts["duplicate_rows"] = _one(con, _DUPLICATE_ROWS.format(rows=rows))[0]
     return counts
+
+
+def _sum_days(con: duckdb.DuckDBPyConnection, rows: str, *, returns: bool) -> None:
+    """Make the table ``days`` of ``rows``; without ``returns`` no amount is negative."""
+    if returns:
+        terms = {
+            "bought": "CASE WHEN amount >= 0 THEN amount ELSE 0 END",
+            "returned": "CASE WHEN amount < 0 THEN -amount ELSE 0 END",
+            "visit": "CASE WHEN amount >= 0 THEN 1 ELSE 0 END",
+            "discounted": "CASE WHEN amount >= 0 AND discount > 0 THEN 1 ELSE 0 END",
+        }
+    else:
+        discounted = "CASE WHEN discount > 0 THEN 1 ELSE 0 END"
+        terms = {"bought": "amount", "returned": "0", "visit": "1", "discounted": discounted}
+    con.execute(f"CREATE OR REPLACE TEMP TABLE days AS {_DAYS.format(rows=rows, **terms)}")
 
 
 def open_window(con: duckdb.DuckDBPyConnection, until: int) -> dict[str, int]:
@@ -299,8 +327,7 @@ def open_window(con: duckdb.DuckDBPyConnection, until: int) -> dict[str, int]:
     Returns how many rows lie behind it, and how many rows only repeat an order.
     """
     con.execute(
-        "CREATE TEMP VIEW observed AS SELECT id, day, amount, discount,"
-        " CASE WHEN discount > 0 THEN 1 ELSE 0 END AS discounted, order_id"
+        "CREATE TEMP VIEW observed AS SELECT id, day, amount, discount, order_id"
         f" FROM usable WHERE day <= {until}"
     )
     return {
@@ -321,18 +348,9 @@ def conflicting_orders(con: duckdb.DuckDBPyConnection) -> tuple[int, Any]:
     return found[0], found[1]
 
 
-def select_purchases(
-    con: duckdb.DuckDBPyConnection, *, merge_orders: bool, drop_returns: bool
-) -> None:
-    """Make the view ``purchases``: each order once, with or without the returns."""
-    if merge_orders:
-        con.execute(f"CREATE TEMP TABLE orders AS {_MERGED_ORDERS}")
-    source = "orders" if merge_orders else "observed"
-    kept = "amount >= 0" if drop_returns else "TRUE"
-    con.execute(
-        f"CREATE TEMP VIEW purchases AS SELECT id, day, amount, discounted FROM {source}"
-        f" WHERE {kept}"
-    )
+def merge_orders(con: duckdb.DuckDBPyConnection) -> None:
+    """Sum the days again, each order once."""
+    _sum_days(con, _MERGED_ORDERS, returns=True)
 
 
 def _one(con: duckdb.DuckDBPyConnection, sql: str) -> tuple[Any, ...]:
@@ -348,13 +366,13 @@ def summarise(
     until: int,
     split: int | None = None,
 ) -> None:
-    """Make the table ``customers`` from ``purchases``, one row a customer.
+    """Make the table ``customers`` from ``days``, one row a customer.
 
     With ``split`` its summary knows only the rows up to that day, and the columns
     holdout_frequency, holdout_amount and holdout_duration describe those after it.
     The log is dropped: what remains is small.
     """
-    days = _NET_DAYS if net else _DAYS
+    days = _NET_DAYS if net else _PURCHASE_DAYS
     unit_days = int(UNIT_DAYS[unit])
     end = until if split is None else split
     summary = _SUMMARY.format(
@@ -370,7 +388,7 @@ def summarise(
         con.execute(f"CREATE TEMP TABLE customers AS {joined}")
         con.execute("DROP TABLE calibration")
         con.execute("DROP TABLE holdout")
-    con.execute("DROP TABLE IF EXISTS orders")
+    con.execute("DROP TABLE days")
     con.execute("DROP TABLE log")
 
 

@@ -392,9 +392,8 @@ def _open(
             "pass a later until",
         )
     _refuse_contradictions(con, columns, returns)
-    engine.select_purchases(
-        con, merge_orders=report.duplicate_orders > 0, drop_returns=returns == "drop"
-    )
+    if report.duplicate_orders > 0:
+        engine.merge_orders(con)
     left_out = {"monetary_value": amount is None, "discount_share": discount is None}
     return _Log(
         con=con,

@@ -63,18 +63,37 @@ class LifetimeModel(ABC):
     parameter_names: ClassVar[tuple[str, ...]]
 
     params_: pd.Series
-    standard_errors_: pd.Series
-    covariance_: pd.DataFrame
-    log_covariance_: pd.DataFrame
     log_likelihood_: float
-    aic_: float
-    bic_: float
     converged_: bool
     n_customers_: float
     unit_: Unit | None
 
+    _log_covariance: FloatArray | None = None
     #: Log-likelihood as a function of log parameters; None on a model that saw no data.
     _log_likelihood: Callable[[FloatArray], float] | None = None
+
+    @property
+    def log_covariance_(self) -> pd.DataFrame:
+        return self._labelled(self._errors())
+
+    @property
+    def covariance_(self) -> pd.DataFrame:
+        estimates = self._require_fit()
+        return self._labelled(self._errors() * np.outer(estimates, estimates))
+
+    @property
+    def standard_errors_(self) -> pd.Series:
+        errors = np.sqrt(np.diag(self._errors())) * self._require_fit()
+        return pd.Series(errors, index=list(self.parameter_names), name="standard_error")
+
+    @property
+    def aic_(self) -> float:
+        return 2 * len(self.parameter_names) - 2 * self.log_likelihood_
+
+    @property
+    def bic_(self) -> float:
+        k = len(self.parameter_names)
+        return k * float(np.log(self.n_customers_)) - 2 * self.log_likelihood_
 
     @abstractmethod
     def fit(self, customers: Any, unit: str | None = None) -> Self:
@@ -193,7 +212,7 @@ class LifetimeModel(ABC):
             If the model was not fitted.
         """
         self._require_fit()
-        fitted = hasattr(self, "log_likelihood_")
+        covariance = self._log_covariance
         content = {
             "format": FORMAT,
             "version": FORMAT_VERSION,
@@ -201,18 +220,14 @@ class LifetimeModel(ABC):
             "model": type(self).__name__,
             "unit": self.unit_,
             "params": self.params_.to_dict(),
-            "fit": {
-                "log_covariance": (
-                    self.log_covariance_.to_numpy().tolist()
-                    if self.log_covariance_.notna().all(axis=None)
-                    else None
-                ),
+            "fit": None
+            if covariance is None
+            else {
+                "log_covariance": covariance.tolist() if np.isfinite(covariance).all() else None,
                 "log_likelihood": self.log_likelihood_,
                 "n_customers": self.n_customers_,
                 "converged": self.converged_,
-            }
-            if fitted
-            else None,
+            },
         }
         text = json.dumps(content, indent=2, allow_nan=False)
         Path(path).write_text(text + "\n", encoding="utf-8")
@@ -255,12 +270,20 @@ class LifetimeModel(ABC):
             raise fail(f"{type(self).__name__} has no parameters", "call fit(customers) first")
         return self.params_.to_numpy(dtype=np.float64)
 
+    def _errors(self) -> FloatArray:
+        """Return the covariance of the log parameters; raise if there was no fit."""
+        self._require_fit()
+        if self._log_covariance is None:
+            raise fail("a model from given parameters has no standard errors", "fit it to data")
+        return self._log_covariance
+
+    def _labelled(self, matrix: FloatArray) -> pd.DataFrame:
+        names = list(self.parameter_names)
+        return pd.DataFrame(matrix, index=names, columns=names)
+
     def _interval_covariance(self) -> FloatArray:
         """Return the covariance of the log parameters; raise where it is not usable."""
-        self._require_fit()
-        if not hasattr(self, "log_covariance_"):
-            raise fail("a model from given parameters has no standard errors", "fit it to data")
-        covariance = self.log_covariance_.to_numpy(dtype=np.float64)
+        covariance = self._errors()
         if not np.isfinite(covariance).all():
             raise fail(
                 "the fit has no proper maximum, so there is no interval",
@@ -300,18 +323,9 @@ class LifetimeModel(ABC):
     def _set_fit(
         self, log_covariance: FloatArray, log_likelihood: float, n_customers: float, converged: bool
     ) -> None:
-        names = list(self.parameter_names)
-        estimates = self.params_.to_numpy(dtype=np.float64)
-        natural = log_covariance * np.outer(estimates, estimates)
-        self.log_covariance_ = pd.DataFrame(log_covariance, index=names, columns=names)
-        self.covariance_ = pd.DataFrame(natural, index=names, columns=names)
-        self.standard_errors_ = pd.Series(
-            np.sqrt(np.diag(natural)), index=names, name="standard_error"
-        )
+        self._log_covariance = log_covariance
         self.log_likelihood_ = float(log_likelihood)
         self.n_customers_ = float(n_customers)
-        self.aic_ = 2 * len(names) - 2 * self.log_likelihood_
-        self.bic_ = len(names) * float(np.log(n_customers)) - 2 * self.log_likelihood_
         self.converged_ = bool(converged)
 
     def _draws(self, points: FloatArray | None = None) -> FloatArray:

@@ -364,10 +364,7 @@ class PurchaseModel(LifetimeModel):
             return pd.Series(estimate[inverse], index=frame.index, name=name)
 
         def on_block(draw: FloatArray, block: slice) -> FloatArray:
-            part = Rows(
-                rows.frequency[block], rows.recency[block], rows.T[block], rows.count[block]
-            )
-            return evaluate(draw, part, None if values is None else values[block])
+            return evaluate(draw, rows.part(block), None if values is None else values[block])
 
         lower, upper = interval_bounds(on_block, self._draws(), len(estimate), interval)
         return pd.DataFrame(

@@ -41,6 +41,10 @@ class Rows:
     def n_customers(self) -> float:
         return float(self.count.sum())
 
+    def part(self, block: slice) -> Rows:
+        """Return the rows in ``block``."""
+        return Rows(self.frequency[block], self.recency[block], self.T[block], self.count[block])
+
 
 def customer_frame(customers: Any, *, compressed: bool = False) -> pd.DataFrame:
     """Return ``customers`` as a frame; a customer base gives its rows, or its distinct ones."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
-from scipy.special import betainc, betaln, expit, gammaln, polygamma, psi
+from scipy.special import betainc, betaln, expit, gammaln, psi, zeta
 
 from touchpoint_lib._checks import FloatArray, check_integer, check_values, fail
 from touchpoint_lib.lifetime._newton import minimise
@@ -28,6 +29,8 @@ from touchpoint_lib.lifetime._rows import (
 _SHARED_RULE = 3.0
 #: Cells of (x, T) pairs by nodes evaluated at once.
 _BLOCK = 2_000_000
+#: Rows whose arrays stay in the processor's cache.
+_CACHED = 32_768
 
 
 class BetaGeoModel(PurchaseModel):
@@ -103,7 +106,7 @@ class BetaGeoModel(PurchaseModel):
             return likelihood.total(theta - log_scale) - in_unit
 
         self._log_likelihood = log_likelihood
-        total = log_likelihood(optimum.theta + log_scale)
+        total = -optimum.value * rows.n_customers - in_unit
         self._finish(optimum, log_scale, total, rows.n_customers)
         return self
 
@@ -167,7 +170,11 @@ class BetaGeoModel(PurchaseModel):
         return start[at_x] + (r + rows.frequency) * np.log1p(silence)
 
     def _alive(self, params: FloatArray, rows: Rows, future: float) -> FloatArray:
-        now = expit(-self._dead_log_odds(params, rows))
+        now = np.empty(len(rows.T))
+        # In blocks that stay in the cache: several passes over a million rows do not.
+        for start in range(0, len(now), _CACHED):
+            block = slice(start, start + _CACHED)
+            now[block] = expit(-self._dead_log_odds(params, rows.part(block)))
         if future == 0:
             return now
         return now * self._over_dropout(
@@ -333,17 +340,25 @@ class _Likelihood:
 
     def total(self, theta: FloatArray) -> float:
         """Return the log-likelihood of all customers."""
-        r, alpha, a, b = np.exp(theta)
-        _, log_odds = self._log_odds(r, alpha, a, b)
-        return self._tables(r, alpha, a, b) + _dot(self.weight, _softplus(log_odds)[0])
+        params = np.exp(theta)
+        _, log_odds = self._log_odds(*params)
+        return self._tables(params) + _dot(self.weight, _softplus(log_odds)[0])
 
-    def _tables(self, r: float, alpha: float, a: float, b: float) -> float:
-        """Return the part of the log-likelihood that needs no row."""
+    def _special(self, function: Any, params: FloatArray) -> tuple[Any, ...]:
+        """Return ``function`` of r + x, b + x + m and a + b + x + m, and of r, b and a + b."""
+        r, _, a, b = params
         beta = b + self.k + self.m
-        by_x = gammaln(r + self.k) + gammaln(beta) - gammaln(a + beta)
-        shared = r * np.log(alpha) - gammaln(r) + gammaln(a + b) - gammaln(b)
+        values = function(np.concatenate([r + self.k, beta, a + beta, [r, b, a + b]]))
+        n = len(self.k)
+        return values[:n], values[n : 2 * n], values[2 * n : 3 * n], *values[3 * n :]
+
+    def _tables(self, params: FloatArray) -> float:
+        """Return the part of the log-likelihood that needs no row."""
+        r, alpha, _, _ = params
+        rate, stay, leave, rate_0, stay_0, leave_0 = self._special(gammaln, params)
+        shared = r * np.log(alpha) - rate_0 - stay_0 + leave_0
         by_T = (r * self.T_count + self.T_repeats) * np.log(alpha + self.T)
-        return _dot(self.k_count, by_x) + self.n * float(shared) - float(by_T.sum())
+        return _dot(self.k_count, rate + stay - leave) + self.n * float(shared) - float(by_T.sum())
 
     def _log_odds(
         self, r: float, alpha: float, a: float, b: float
@@ -363,7 +378,7 @@ class _Likelihood:
         beta = b + k + self.m
         silence, log_odds = self._log_odds(r, alpha, a, b)
         softplus, gone = _softplus(log_odds)
-        value = self._tables(r, alpha, a, b) + _dot(w, softplus)
+        value = self._tables(params) + _dot(w, softplus)
 
         per_T, per_recency = 1 / (alpha + self.T), 1 / (alpha + self.recency)
         c_T = r * self.T_count + self.T_repeats
@@ -376,16 +391,17 @@ class _Likelihood:
         gone_x = tally(self.at_x, wg, len(k))
         gone_n = float(gone_x.sum())
 
-        shared_ab = n * psi(a + b) - _dot(count, psi(a + beta))
+        rate, stay, leave, rate_0, stay_0, leave_0 = self._special(psi, params)
+        shared_ab = n * leave_0 - _dot(count, leave)
         gradient = np.array(
             [
-                _dot(count, psi(r + k))
-                + n * (np.log(alpha) - psi(r))
+                _dot(count, rate)
+                + n * (np.log(alpha) - rate_0)
                 - _dot(self.T_count, np.log(alpha + self.T))
                 + _dot(wg, silence),
                 n * r / alpha - _dot(c_T, per_T) + _dot(wg, slope_alpha),
                 shared_ab + gone_n / a,
-                shared_ab + _dot(count, psi(beta)) - n * psi(b) + _dot(gone_x, slope_b),
+                shared_ab + _dot(count, stay) - n * stay_0 + _dot(gone_x, slope_b),
             ]
         )
         # Curvature of ln(1 + e^d) times the slopes of d, then the second derivatives of d.
@@ -405,12 +421,13 @@ class _Likelihood:
         hessian[2, 2] = (x_0.sum() - gone_n) / a**2
         hessian[2, 3] = _dot(x_0, slope_b) / a
         hessian[3, 3] = _dot(x_0 + gone_x, slope_b**2)
-        # Those of the tables.
-        hessian[0, 0] += _dot(count, polygamma(1, r + k)) - n * polygamma(1, r)
+        # Those of the tables; the trigamma function is zeta(2, x).
+        rate, stay, leave, rate_0, stay_0, leave_0 = self._special(partial(zeta, 2), params)
+        hessian[0, 0] += _dot(count, rate) - n * rate_0
         hessian[0, 1] += n / alpha - _dot(self.T_count, per_T)
         hessian[1, 1] += _dot(c_T, per_T**2) - n * r / alpha**2
-        hessian[2:, 2:] += n * polygamma(1, a + b) - _dot(count, polygamma(1, a + beta))
-        hessian[3, 3] += _dot(count, polygamma(1, beta)) - n * polygamma(1, b)
+        hessian[2:, 2:] += n * leave_0 - _dot(count, leave)
+        hessian[3, 3] += _dot(count, stay) - n * stay_0
         hessian = np.triu(hessian) + np.triu(hessian, 1).T
         on_log_scale = hessian * np.outer(params, params) + np.diag(gradient * params)
         return -value / n, -gradient * params / n, -on_log_scale / n
