@@ -24,6 +24,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 SIZES = (2_357, 23_570, 235_700, 1_000_000)
 TASKS = {
     "summary": "Transactions to frequency, recency, T, spend",
+    "summary of integer ids": "the same, with integer ids",
     "fit": "BG/NBD fit",
     "purchases": "Expected purchases, 39 weeks",
     "alive": "P(alive)",
@@ -60,7 +61,7 @@ def customers(n: int):
     return drawn.drop(columns="alive")
 
 
-def transactions(n: int):
+def transactions(n: int, text_ids: bool):
     """Return a seeded log of ``n`` customers, shuffled: about 2 rows a customer."""
     import numpy as np
     import pandas as pd
@@ -80,8 +81,9 @@ def transactions(n: int):
     date = end - age[owner] + since_first.astype(int)
     order = generator.permutation(len(owner))
     amount = np.round(generator.gamma(2, 15, len(owner)), 2)
+    ids = np.char.zfill(np.arange(n).astype("U7"), 7) if text_ids else np.arange(n)
     return pd.DataFrame(
-        {"customer_id": owner[order], "date": date[order].astype("M8[us]"), "amount": amount}
+        {"customer_id": ids[owner[order]], "date": date[order].astype("M8[us]"), "amount": amount}
     )
 
 
@@ -109,8 +111,8 @@ def ours(task: str, n: int):
     """Return the call of touchpoint_lib to be timed."""
     import touchpoint_lib as tp
 
-    if task == "summary":
-        log = transactions(n)
+    if task.startswith("summary"):
+        log = transactions(n, text_ids=task == "summary")
         return lambda: tp.rfm_summary(log, until="1997-09-30")
     base = customers(n)
     if task == "fit":
@@ -130,8 +132,8 @@ def theirs(task: str, n: int):
     from lifetimes import BetaGeoFitter
     from lifetimes.utils import summary_data_from_transaction_data
 
-    if task == "summary":
-        log = transactions(n)
+    if task.startswith("summary"):
+        log = transactions(n, text_ids=task == "summary")
         return lambda: summary_data_from_transaction_data(
             log,
             "customer_id",

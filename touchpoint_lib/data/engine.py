@@ -39,9 +39,8 @@ _IDS = (*_NUMBERS, *_TIMES, *_AWARE, "VARCHAR", "ENUM", "UUID", "BOOLEAN")
 _NULL = ('"NULL"', "NULL")
 
 # What each customer did on each day: all that the summaries and the search for duplicates need.
-_DAYS = """SELECT id, day,
-    SUM({bought}) AS bought, SUM({returned}) AS returned, MAX({visit}) AS visit,
-    MAX({discounted}) AS discounted, COUNT(*) AS entries
+_DAYS = """SELECT id, day, {bought} AS bought, {returned} AS returned, {visit} AS visit,
+    {discounted} AS discounted, COUNT(*) AS entries
 FROM {rows}
 GROUP BY id, day"""
 
@@ -285,6 +284,7 @@ def count(con: duckdb.DuckDBPyConnection, today: int) -> dict[str, int | None]:
         **conditions,
         "zero_amount": f"{amount} = 0",
         "negative_amount": f"{amount} < 0",
+        "discounted": "discount > 0",
     }
     selected = ["COUNT(*) AS rows"]
     selected += [f"SUM(CASE WHEN {test} THEN 1 ELSE 0 END) AS {k}" for k, test in sums.items()]
@@ -299,25 +299,28 @@ def count(con: duckdb.DuckDBPyConnection, today: int) -> dict[str, int | None]:
     con.execute(
         f"CREATE TEMP VIEW usable AS SELECT * FROM log{'' if faultless else f' WHERE {usable}'}"
     )
-    _sum_days(con, "usable", returns=bool(counts["negative_amount"]))
+    _sum_days(
+        con, "usable", returns=bool(counts["negative_amount"]), discounts=bool(counts["discounted"])
+    )
     # A row with a fault may repeat another: then all of them are searched.
     rows = _SHARED_DAYS if faultless else "log"
     counts["duplicate_rows"] = _one(con, _DUPLICATE_ROWS.format(rows=rows))[0]
+    del counts["discounted"]
     return counts
 
 
-def _sum_days(con: duckdb.DuckDBPyConnection, rows: str, *, returns: bool) -> None:
-    """Make the table ``days`` of ``rows``; without ``returns`` no amount is negative."""
+def _sum_days(con: duckdb.DuckDBPyConnection, rows: str, *, returns: bool, discounts: bool) -> None:
+    """Make the table ``days`` of ``rows``, which may hold ``returns`` and ``discounts`` or not."""
+    # A constant is not summed: each sum over a large log is felt.
+    terms = {"bought": "SUM(amount)", "returned": "0.0", "visit": "1", "discounted": "0"}
+    bought = "TRUE"
     if returns:
-        terms = {
-            "bought": "CASE WHEN amount >= 0 THEN amount ELSE 0 END",
-            "returned": "CASE WHEN amount < 0 THEN -amount ELSE 0 END",
-            "visit": "CASE WHEN amount >= 0 THEN 1 ELSE 0 END",
-            "discounted": "CASE WHEN amount >= 0 AND discount > 0 THEN 1 ELSE 0 END",
-        }
-    else:
-        discounted = "CASE WHEN discount > 0 THEN 1 ELSE 0 END"
-        terms = {"bought": "amount", "returned": "0", "visit": "1", "discounted": discounted}
+        bought = "amount >= 0"
+        terms["bought"] = "SUM(CASE WHEN amount >= 0 THEN amount ELSE 0 END)"
+        terms["returned"] = "SUM(CASE WHEN amount < 0 THEN -amount ELSE 0 END)"
+        terms["visit"] = "MAX(CASE WHEN amount >= 0 THEN 1 ELSE 0 END)"
+    if discounts:
+        terms["discounted"] = f"MAX(CASE WHEN {bought} AND discount > 0 THEN 1 ELSE 0 END)"
     con.execute(f"CREATE OR REPLACE TEMP TABLE days AS {_DAYS.format(rows=rows, **terms)}")
 
 
@@ -350,7 +353,7 @@ def conflicting_orders(con: duckdb.DuckDBPyConnection) -> tuple[int, Any]:
 
 def merge_orders(con: duckdb.DuckDBPyConnection) -> None:
     """Sum the days again, each order once."""
-    _sum_days(con, _MERGED_ORDERS, returns=True)
+    _sum_days(con, _MERGED_ORDERS, returns=True, discounts=True)
 
 
 def _one(con: duckdb.DuckDBPyConnection, sql: str) -> tuple[Any, ...]:
