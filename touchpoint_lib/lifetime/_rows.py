@@ -23,6 +23,8 @@ IntArray = npt.NDArray[np.int64]
 
 #: A time counts as a whole number of days when it is this close to one.
 _GRID = 1e-6
+#: Days beyond which a time is not looked up by its number of days.
+_LONGEST = 10_000_000
 #: A look-up table of more cells than this a customer costs more than hashing the keys.
 _TABLE = 8
 _SMALL = 4096
@@ -177,16 +179,20 @@ def codes(values: FloatArray) -> tuple[IntArray, FloatArray]:
     """
     top = float(values.max())
     for days in (1.0, 7.0):
-        if top * days > 10_000_000 or not _on_grid(values[:100] * days):
+        # A look at the first few refuses most columns that are off this grid.
+        if top * days > _LONGEST or _rounded(values[:100], days) is None:
             continue
-        scaled = values * days
-        if _on_grid(scaled):
-            n = round(top * days) + 1
+        whole = _rounded(values, days)
+        if whole is not None:
             # Sevenths of a week: divided here as in the summary, so that no digit is lost.
-            return np.rint(scaled).astype(np.int64), np.arange(n) / days
+            return whole.astype(np.int64), np.arange(round(top * days) + 1) / days
     code, distinct = pd.factorize(values)
     return code.astype(np.int64), np.asarray(distinct, dtype=np.float64)
 
 
-def _on_grid(scaled: FloatArray) -> bool:
-    return bool(np.abs(scaled - np.rint(scaled)).max() < _GRID)
+def _rounded(values: FloatArray, days: float) -> FloatArray | None:
+    """Return ``values`` in whole days, or None where they are not whole."""
+    off = values * days
+    whole = np.rint(off)
+    off -= whole
+    return whole if max(off.max(), -off.min()) < _GRID else None
