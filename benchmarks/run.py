@@ -1,6 +1,6 @@
 """Time touchpoint_lib beside lifetimes, in one run, and write the table that the README shows.
 
-    .venv/bin/python benchmarks/run.py            # all sizes, about 8 minutes
+    .venv/bin/python benchmarks/run.py            # all sizes, about 6 minutes
     .venv/bin/python benchmarks/run.py 2357 23570 # some sizes, printed only
 
 Every case runs in a process of its own, one after the other, so that its peak memory is its own;
@@ -87,10 +87,10 @@ def transactions(n: int, text_ids: bool):
     )
 
 
-def best_of(call, budget: float = 12.0) -> float:
-    """Return the best time of up to five runs within ``budget`` seconds."""
+def best_of(call, runs: int = 30, budget: float = 10.0) -> float:
+    """Return the best time of up to ``runs`` runs begun within ``budget`` seconds."""
     best, started = float("inf"), time.perf_counter()
-    for _ in range(5):
+    for _ in range(runs):
         begin = time.perf_counter()
         call()
         best = min(best, time.perf_counter() - begin)
