@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import touchpoint_lib as tp
 from touchpoint_lib import InputError
-from touchpoint_lib.metrics import quantile_cuts, wilson_interval
+from touchpoint_lib.metrics._shared import quantile_cuts, wilson_interval
 
 
 def refused(parts, function, *args, **kwargs):

@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from touchpoint_lib.lifetime.spend import customer_lifetime_value as customer_lifetime_value
     from touchpoint_lib.lifetime.storage import from_lifetimes as from_lifetimes
     from touchpoint_lib.lifetime.storage import load_model as load_model
-    from touchpoint_lib.metrics import calibration_table as calibration_table
-    from touchpoint_lib.metrics import choose_threshold as choose_threshold
-    from touchpoint_lib.metrics import error_rate as error_rate
-    from touchpoint_lib.metrics import expected_rates as expected_rates
-    from touchpoint_lib.metrics import omission_rate as omission_rate
-    from touchpoint_lib.metrics import prediction_rates as prediction_rates
-    from touchpoint_lib.metrics import rates_curve as rates_curve
+    from touchpoint_lib.metrics.calibration import calibration_table as calibration_table
+    from touchpoint_lib.metrics.calibration import expected_rates as expected_rates
+    from touchpoint_lib.metrics.rates import error_rate as error_rate
+    from touchpoint_lib.metrics.rates import omission_rate as omission_rate
+    from touchpoint_lib.metrics.rates import prediction_rates as prediction_rates
+    from touchpoint_lib.metrics.thresholds import choose_threshold as choose_threshold
+    from touchpoint_lib.metrics.thresholds import rates_curve as rates_curve
     from touchpoint_lib.segments import purchase_classes as purchase_classes
     from touchpoint_lib.segments import rfm_scores as rfm_scores
     from touchpoint_lib.segments import segment_outcomes as segment_outcomes
@@ -59,15 +59,9 @@ _MODULES = {
     "lifetime.beta_geo": ["BetaGeoModel", "ModifiedBetaGeoModel"],
     "lifetime.spend": ["GammaGammaModel", "InfiniteMeanWarning", "customer_lifetime_value"],
     "lifetime.storage": ["from_lifetimes", "load_model"],
-    "metrics": [
-        "calibration_table",
-        "choose_threshold",
-        "error_rate",
-        "expected_rates",
-        "omission_rate",
-        "prediction_rates",
-        "rates_curve",
-    ],
+    "metrics.calibration": ["calibration_table", "expected_rates"],
+    "metrics.rates": ["error_rate", "omission_rate", "prediction_rates"],
+    "metrics.thresholds": ["choose_threshold", "rates_curve"],
     "segments": [
         "purchase_classes",
         "rfm_scores",

@@ -19,7 +19,7 @@ from touchpoint_lib._checks import (
 from touchpoint_lib.lifetime._purchases import PurchaseModel
 from touchpoint_lib.lifetime._rows import Rows, check_rows, customer_frame
 from touchpoint_lib.lifetime.beta_geo import BetaGeoModel, ModifiedBetaGeoModel
-from touchpoint_lib.metrics import quantile_cuts, wilson_interval
+from touchpoint_lib.metrics._shared import quantile_cuts, wilson_interval
 
 #: Names of the sleep states, from the customer who is in the cycle to the one long silent.
 SLEEP_STATES = ("awake", "drowsy", "half asleep", "asleep")

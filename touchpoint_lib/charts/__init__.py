@@ -18,12 +18,14 @@ from touchpoint_lib.charts.segments import (
     sleep_returns,
     sleep_returns_data,
     sleep_returns_verdict,
-    sleep_slider,
-    sleep_slider_data,
-    sleep_slider_verdict,
     value_shares,
     value_shares_data,
     value_shares_verdict,
+)
+from touchpoint_lib.charts.slider import (
+    sleep_slider,
+    sleep_slider_data,
+    sleep_slider_verdict,
 )
 
 __all__ = [

@@ -11,7 +11,8 @@ import plotly.graph_objects as go
 
 from touchpoint_lib._checks import check_values, fail
 from touchpoint_lib.charts._style import ACCENT, BASELINE, GREYS, finish, text
-from touchpoint_lib.metrics import rates_curve, wilson_interval
+from touchpoint_lib.metrics._shared import wilson_interval
+from touchpoint_lib.metrics.thresholds import rates_curve
 
 #: Points drawn of a curve, and the share of customers that it begins with: rates of fewer are
 #: noise.
