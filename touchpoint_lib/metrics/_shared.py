@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,13 @@ from touchpoint_lib._checks import FloatArray, check_number, check_values, fail
 BoolArray = npt.NDArray[np.bool_]
 
 
+@dataclass(frozen=True)
 class Record:
     """A frozen dataclass of numbers that can be shown and tabulated."""
 
     def to_frame(self) -> pd.DataFrame:
         """Return the record as a frame of one row."""
-        return pd.DataFrame([asdict(self)])  # type: ignore[call-overload]  # subclasses are dataclasses
+        return pd.DataFrame([asdict(self)])
 
     def _repr_html_(self) -> str:
         return self.to_frame().to_html(index=False, float_format=lambda value: f"{value:.3f}")
