@@ -243,7 +243,11 @@ def segment_outcomes(
         ("expected_purchases", expected_purchases),
         ("by", by),
     ):
-        if other is not None and not other.index.equals(segments.index):
+        if other is None:
+            continue
+        if not isinstance(other, pd.Series | pd.DataFrame):
+            raise fail(f"{name} is a {type(other).__name__}", "pass it with the customers' index")
+        if not other.index.equals(segments.index):
             raise fail(
                 f"segments and {name} have different indexes",
                 "make both from the same rfm_split frame",
@@ -373,6 +377,8 @@ def sleep_states(
             "model is a BetaGeoModel, which holds one-time customers alive for ever",
             "use ModifiedBetaGeoModel",
         )
+    if not isinstance(model, PurchaseModel):
+        raise fail(f"model is a {type(model).__name__}", "pass a fitted ModifiedBetaGeoModel")
     levels = _lines(lines)
     frame = customer_frame(customers)
     rows = check_rows(frame)
@@ -404,7 +410,7 @@ def _silence(rows: Rows) -> FloatArray:
 
 
 def _lines(lines: Sequence[float]) -> FloatArray:
-    levels = check_values("lines", list(lines), gt=0)
+    levels = np.atleast_1d(check_values("lines", lines, gt=0))
     if levels.shape != (3,) or levels[0] >= 1 or not (np.diff(levels) < 0).all():
         raise fail(
             f"lines are {', '.join(f'{level:g}' for level in levels)}",
@@ -417,7 +423,7 @@ def _cuts(name: str, values: FloatArray, given: Sequence[float] | None, bins: in
     """Return rising cut points: those given, or quantiles."""
     if given is None:
         return quantile_cuts(values, bins)
-    cuts = check_values(name, list(given))
+    cuts = check_values(name, given)
     if cuts.ndim != 1 or cuts.size == 0 or not (np.diff(cuts) > 0).all():
-        raise fail(f"{name} is {list(given)}", "cut points must rise")
+        raise fail(f"{name} is {given}", "cut points must rise: pass a list such as [1, 3, 5]")
     return cuts

@@ -469,12 +469,50 @@ def test_without_repeats_there_is_no_rate() -> None:
         tp.BetaGeoModel().fit(one(0, 0, 10))
 
 
-def test_a_fit_without_a_maximum_warns_and_has_no_interval() -> None:
-    rows = pd.DataFrame({"frequency": [3] * 9, "recency": [30.0] * 9, "T": [31.0] * 9})
+def steady_buyers() -> pd.DataFrame:
+    """Customers who differ by chance alone and never leave: r, a and b are not identified."""
+    generator = np.random.default_rng(0)
+    log = pd.DataFrame(
+        {
+            "customer_id": generator.integers(0, 2500, 20_000),
+            "date": pd.Timestamp("2010-12-01")
+            + pd.to_timedelta(generator.integers(0, 373, 20_000), unit="D"),
+            "amount": 1.0,
+        }
+    )
+    return tp.rfm_split(log, split="2011-06-30")
+
+
+@both
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pd.DataFrame({"frequency": [3] * 9, "recency": [30.0] * 9, "T": [31.0] * 9}),
+        pd.DataFrame({"frequency": [4], "recency": [20.0], "T": [30.0]}),
+        pd.DataFrame({"frequency": [59] * 50, "recency": [59.0] * 50, "T": [59.0] * 50}),
+        steady_buyers(),
+    ],
+    ids=["same", "one", "daily", "steady"],
+)
+def test_what_the_data_do_not_bound_is_said_and_has_no_interval(
+    model_type: type, rows: pd.DataFrame
+) -> None:
     with pytest.warns(tp.ConvergenceWarning, match="use more customers"):
-        model = tp.BetaGeoModel().fit(rows)
+        model = model_type().fit(rows)
     assert not model.converged_
-    assert np.isfinite(model.probability_alive(rows)).all()
+    assert model.convergence_message_
+    assert model.summary()[["standard_error", "lower", "upper"]].isna().all(axis=None)
+    for prediction in (
+        model.probability_alive(rows),
+        model.expected_purchases(rows, 13),
+        model.time_to_next_purchase(rows),
+        model.dormancy_gap(rows),
+    ):
+        assert prediction.notna().all()
+    with pytest.raises(tp.InputError, match=f"the {model_type.__name__} did not converge"):
+        model.expected_purchases(rows, 13, interval=0.95)
+    with pytest.raises(tp.InputError, match="did not converge"):
+        model.posterior()
 
 
 @pytest.mark.parametrize(
@@ -518,6 +556,8 @@ def test_models_say_what_they_lack() -> None:
         tp.BetaGeoModel.from_params([1, -2, 3, 4])
     with pytest.raises(tp.InputError, match="they must be r, alpha, a, b"):
         tp.BetaGeoModel.from_params({"r": 1})
+    with pytest.raises(tp.InputError, match="params is 5; pass r, alpha, a, b in a list"):
+        tp.BetaGeoModel.from_params(5)
 
 
 def test_units_must_agree(fitted: dict[type, Any]) -> None:

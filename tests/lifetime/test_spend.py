@@ -170,7 +170,7 @@ def test_an_infinite_mean_is_said(cdnow: pd.DataFrame) -> None:
     [
         (spend([1, 2], [-1.0, 3.0]), "monetary_value is -1 at index 0"),
         (spend([1, 2], [float("nan"), 3.0]), "monetary_value is nan at index 0"),
-        (spend([1, 2], [5.0, 5.0]), "1 different values"),
+        (spend([1, 2], [5.0, 5.0]), "all have monetary_value 5"),
         (spend([0, 0], [0.0, 0.0]), "0 repeat buyers"),
         (spend([1, 2], [5.0, 5.0]).drop(columns="frequency"), "no column 'frequency'"),
     ],
@@ -242,3 +242,25 @@ def test_bad_values_are_named(
     purchases = tp.ModifiedBetaGeoModel.from_params([0.5, 6, 0.9, 1.6], unit="W")
     with pytest.raises(tp.InputError, match=message):
         tp.customer_lifetime_value(purchases, model, cdnow, **({"horizon": 39} | arguments))
+
+
+def test_the_models_of_a_value_may_not_be_swapped(
+    cdnow: pd.DataFrame, model: tp.GammaGammaModel
+) -> None:
+    purchases = tp.ModifiedBetaGeoModel().fit(cdnow)
+    with pytest.raises(tp.InputError, match="purchases is a GammaGammaModel"):
+        tp.customer_lifetime_value(model, purchases, cdnow, 39)
+
+
+def test_heavy_tails_are_no_runaway() -> None:
+    """The mean by which money is divided may be inflated: that bounds nothing."""
+    heavy = simulated(6, 1.1, 15, 3000, seed=1)
+    heavy.loc[0, "monetary_value"] *= 1e9
+    model = tp.GammaGammaModel().fit(heavy)
+    assert model.converged_
+    assert model.params_["gamma"] < 1e-5 * heavy["monetary_value"].mean()
+
+
+def test_customers_that_count_nothing_are_no_customers() -> None:
+    with pytest.raises(tp.InputError, match="0 repeat buyers"):
+        tp.GammaGammaModel().fit(spend([1, 2], [3.0, 4.0]).assign(count=0))

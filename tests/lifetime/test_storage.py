@@ -57,6 +57,8 @@ def test_a_fit_without_a_maximum_is_saved_as_such(tmp_path: Path) -> None:
 def test_an_unfitted_model_is_not_saved(tmp_path: Path) -> None:
     with pytest.raises(tp.InputError, match="call fit"):
         tp.BetaGeoModel().save(tmp_path / "model.json")
+    with pytest.raises(tp.InputError, match="there is no folder"):
+        tp.BetaGeoModel.from_params([1, 2, 3, 4]).save(tmp_path / "none" / "model.json")
 
 
 @pytest.mark.parametrize(

@@ -92,3 +92,13 @@ def test_a_source_of_markup_is_shown_and_not_obeyed(frames: Frames) -> None:
     head = segmentation_headline(**{**frames, "source": "<script>alert(1)</script>"})
     assert "<script" not in head._repr_html_()
     assert "&lt;script&gt;" in head._repr_html_()
+
+
+def test_a_model_that_did_not_converge_is_told_in_the_verdict(frames: Frames) -> None:
+    good = tp.ModifiedBetaGeoModel().fit(frames["past"])
+    with pytest.warns(tp.ConvergenceWarning):
+        bad = tp.ModifiedBetaGeoModel().fit(frames["past"].iloc[:3])
+    assert "Caution" not in segmentation_headline(**frames, models=[good]).verdict
+    verdict = segmentation_headline(**frames, models=[good, bad]).verdict
+    assert verdict.count("Caution: the ModifiedBetaGeoModel did not converge on this log") == 1
+    assert bad.convergence_message_ in verdict

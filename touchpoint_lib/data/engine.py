@@ -190,8 +190,8 @@ def _readable(source: Any) -> Iterator[None]:
     except (duckdb.Error, pa.ArrowException) as error:
         name = repr(str(source)) if isinstance(source, str | Path) else "the log"
         raise fail(
-            f"{name} cannot be read ({str(error).strip().splitlines()[0]})",
-            "correct it, or read it with pandas and pass the frame",
+            f"{name} cannot be read ({' '.join(str(error).split()[:40])})",
+            "correct it (text files must be UTF-8), or read it with pandas and pass the frame",
         ) from error
 
 
@@ -204,18 +204,17 @@ def _check_types(
         if kind in _NULL:
             continue
         if role in ("amount", "discount") and plain not in _NUMBERS:
-            raise fail(f"column {name!r} is {kind}, not numeric", "convert it to numbers first")
+            raise fail(
+                f"column {name!r} is {kind}{_example(con, role)}, not numeric",
+                "convert it to numbers first, with pd.to_numeric(...)",
+            )
         if role in ("id", "order_id") and (plain not in _IDS or "[" in kind):
             raise fail(f"column {name!r} is {kind}", "convert it to text or integers first")
         if role != "moment":
             continue
         if plain not in _TIMES + _AWARE:
-            found = con.execute(
-                "SELECT CAST(moment AS VARCHAR) FROM source WHERE moment IS NOT NULL LIMIT 1"
-            ).fetchall()
-            example = f", the first value {found[0][0]!r}" if found else ""
             raise fail(
-                f"column {name!r} is {kind}{example}",
+                f"column {name!r} is {kind}{_example(con, role)}",
                 "convert it to dates first, with pd.to_datetime(...)",
             )
         if plain in _AWARE and tz is None:
@@ -228,6 +227,14 @@ def _check_types(
                 f"tz is {tz!r} but column {name!r} has no time zone",
                 "leave tz out: its days count as they are",
             )
+
+
+def _example(con: duckdb.DuckDBPyConnection, role: str) -> str:
+    """Return the first value of a column, as a part of a message."""
+    found = con.execute(
+        f"SELECT CAST({role} AS VARCHAR) FROM source WHERE {role} IS NOT NULL LIMIT 1"
+    ).fetchall()
+    return f", the first value {found[0][0]!r}" if found else ""
 
 
 def _staging(types: dict[str, str], tz: str | None) -> str:
@@ -374,6 +381,11 @@ def summarise(
     With ``split`` its summary knows only the rows up to that day, and the columns
     holdout_frequency, holdout_amount and holdout_duration describe those after it.
     The log is dropped: what remains is small.
+
+    Raises
+    ------
+    InputError
+        If no customer remains.
     """
     days = _NET_DAYS if net else _PURCHASE_DAYS
     unit_days = int(UNIT_DAYS[unit])
@@ -393,6 +405,11 @@ def summarise(
         con.execute("DROP TABLE holdout")
     con.execute("DROP TABLE days")
     con.execute("DROP TABLE log")
+    if not con.execute("SELECT 1 FROM customers LIMIT 1").fetchall():
+        raise fail(
+            "no purchase is left: every one in the window was returned",
+            'look at the negative amounts, or pass returns="drop"',
+        )
 
 
 def rows(

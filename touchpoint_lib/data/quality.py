@@ -19,7 +19,7 @@ _MEANINGS = {
     "null_time": ("without a time", True),
     "null_amount": ("without an amount", True),
     "zero_amount": ("with amount zero", False),
-    "negative_amount": ("with a negative amount (see returns=)", False),
+    "negative_amount": ("with a negative amount (returns)", False),
     "future_rows": ("later than today", True),
     "after_until": ("after the window", False),
     "duplicate_rows": ("repeating another row", False),

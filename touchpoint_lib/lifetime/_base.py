@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -23,7 +23,7 @@ from touchpoint_lib._checks import (
     fail,
 )
 from touchpoint_lib._version import __version__
-from touchpoint_lib.lifetime._newton import RUNAWAY, Optimum
+from touchpoint_lib.lifetime._newton import Optimum
 
 FORMAT = "touchpoint_lib model"
 FORMAT_VERSION = 1
@@ -53,7 +53,10 @@ class LifetimeModel(ABC):
     log_likelihood_, aic_, bic_ : float
         At the estimates, in the unit of the data.
     converged_ : bool
-        Whether the gradient per customer is below 1e-7 and the Hessian is positive definite.
+        Whether the gradient per customer is below 1e-7, the Hessian is positive definite, and the
+        data bound every parameter (the standard error of its logarithm is below 5).
+    convergence_message_ : str
+        Why the fit did not converge; empty where it did.
     n_customers_ : float
         Customers (or their total weight) behind the fit.
     unit_ : {"D", "W"} or None
@@ -65,6 +68,7 @@ class LifetimeModel(ABC):
     params_: pd.Series
     log_likelihood_: float
     converged_: bool
+    convergence_message_: str = ""
     n_customers_: float
     unit_: Unit | None
 
@@ -126,6 +130,8 @@ class LifetimeModel(ABC):
                 )
             values = [params[name] for name in names]
         else:
+            if not isinstance(params, Iterable):
+                raise fail(f"params is {params!r}", f"pass {', '.join(names)} in a list")
             values = list(params)
             if len(values) != len(names):
                 raise fail(
@@ -143,14 +149,15 @@ class LifetimeModel(ABC):
     def summary(self, level: float = 0.95) -> pd.DataFrame:
         """Return one row a parameter: estimate, standard_error, lower, upper.
 
-        The interval is symmetric on the log scale, so that it stays positive.
+        The interval is symmetric on the log scale, so that it stays positive. Errors and bounds
+        are NaN where the fit warned that it did not converge.
 
         Raises
         ------
         InputError
-            If the model was not fitted, or its fit has no proper maximum.
+            If the model was not fitted.
         """
-        covariance = self._interval_covariance()
+        covariance = self._errors()
         z = ndtri((1 + check_number("level", level, gt=0, lt=1)) / 2)
         half = z * np.sqrt(np.diag(covariance))
         return pd.DataFrame(
@@ -209,7 +216,7 @@ class LifetimeModel(ABC):
         Raises
         ------
         InputError
-            If the model was not fitted.
+            If the model was not fitted, or there is no such folder.
         """
         self._require_fit()
         covariance = self._log_covariance
@@ -230,7 +237,10 @@ class LifetimeModel(ABC):
             },
         }
         text = json.dumps(content, indent=2, allow_nan=False)
-        Path(path).write_text(text + "\n", encoding="utf-8")
+        file = Path(path)
+        if not file.parent.is_dir():
+            raise fail(f"there is no folder {str(file.parent)!r}", "make it first")
+        file.write_text(text + "\n", encoding="utf-8")
 
     @classmethod
     def _from_saved(cls, content: Mapping[str, Any]) -> Self:
@@ -285,9 +295,10 @@ class LifetimeModel(ABC):
         """Return the covariance of the log parameters; raise where it is not usable."""
         covariance = self._errors()
         if not np.isfinite(covariance).all():
+            reason = self.convergence_message_ or "it was saved so"
             raise fail(
-                "the fit has no proper maximum, so there is no interval",
-                "see the ConvergenceWarning of the fit for what to try",
+                f"the {type(self).__name__} did not converge ({reason}), so there is no interval",
+                "use more customers or a longer window, or ask for predictions without interval",
             )
         return covariance
 
@@ -297,25 +308,16 @@ class LifetimeModel(ABC):
         """Set every fitted attribute from where Newton stopped, on data divided by a scale."""
         estimates = np.exp(optimum.theta + log_scale)
         self.params_ = pd.Series(estimates, index=list(self.parameter_names), name="estimate")
-        away = np.abs(optimum.theta) > RUNAWAY
-        converged = optimum.flat and optimum.curved and not away.any()
-        if optimum.curved:
+        covariance = np.full(optimum.hessian.shape, np.nan)
+        trouble = optimum.trouble(self.parameter_names, n_customers)
+        if not trouble:
             covariance = np.asarray(np.linalg.inv(optimum.hessian) / n_customers, np.float64)
-        else:
-            covariance = np.full(optimum.hessian.shape, np.nan)
-        self._set_fit(covariance, log_likelihood, n_customers, converged)
-        if not converged:
-            names = [n for n, far in zip(self.parameter_names, away, strict=True) if far]
-            reason = (
-                f"{', '.join(names)} ran to {', '.join(f'{self.params_[n]:.3g}' for n in names)}: "
-                "the data do not bound them"
-                if names
-                else f"largest gradient per customer {np.abs(optimum.gradient).max():.1e} after "
-                f"{optimum.steps} steps"
-            )
+        self._set_fit(covariance, log_likelihood, n_customers, not trouble)
+        self.convergence_message_ = trouble
+        if trouble:
             warnings.warn(
-                f"{type(self).__name__} did not converge ({reason}); use more customers or a "
-                "longer window, or a model with fewer parameters",
+                f"{type(self).__name__} did not converge, so it has no intervals: {trouble}; "
+                "use more customers or a longer window",
                 ConvergenceWarning,
                 stacklevel=3,
             )

@@ -21,6 +21,9 @@ _MAX_STEPS = 100
 _LONGEST = 2.0
 #: Log parameters beyond this have run away: the data do not bound them.
 RUNAWAY = 12.0
+#: Standard error of a log parameter from which on the data say nothing about it: its 95% interval
+#: spans more than eight orders of magnitude.
+LOOSEST = 5.0
 
 
 @dataclass(frozen=True)
@@ -44,10 +47,31 @@ class Optimum:
         eigenvalues = np.linalg.eigvalsh(self.hessian)
         return bool(eigenvalues[0] > 1e-12 * max(1.0, eigenvalues[-1]))
 
+    def trouble(self, names: tuple[str, ...], n: float) -> str:
+        """Return why this is no proper maximum for ``n`` customers; empty where it is one."""
+        away = [name for name, at in zip(names, self.theta, strict=True) if abs(at) > RUNAWAY]
+        ran = f" ({', '.join(away)} ran away)" if away else ""
+        if not self.flat:
+            steepest = np.abs(self.gradient).max()
+            return f"after {self.steps} steps the gradient per customer is {steepest:.1e}{ran}"
+        if not self.curved:
+            return f"the likelihood has no peak: its Hessian is not positive definite{ran}"
+        errors = np.sqrt(np.diag(np.linalg.inv(self.hessian)) / n)
+        loose = [
+            f"the standard error of ln {name} is {error:.2g}"
+            for name, error in zip(names, errors, strict=True)
+            if not error < LOOSEST
+        ]
+        return f"the data do not bound it: {', '.join(loose)}" if loose else ""
+
 
 def minimise(objective: Objective, start: FloatArray) -> Optimum:
     """Minimise ``objective`` by damped Newton steps with an eigenvalue shift and backtracking."""
-    theta = np.asarray(start, dtype=np.float64)
+    with np.errstate(all="ignore"):  # a step too long overflows: it is halved
+        return _minimise(objective, np.asarray(start, dtype=np.float64))
+
+
+def _minimise(objective: Objective, theta: FloatArray) -> Optimum:
     value, gradient, hessian = objective(theta)
     steps = 0
     while steps < _MAX_STEPS and np.abs(gradient).max() > _GRADIENT_GOAL:
@@ -74,7 +98,8 @@ def _line_search(
     while length > 1e-6:
         trial = theta + length * step
         new, gradient, hessian = objective(trial)
-        if np.isfinite(new) and new <= value + 1e-4 * length * slope + 1e-15:
+        finite = np.isfinite(new) and np.isfinite(gradient).all() and np.isfinite(hessian).all()
+        if finite and new <= value + 1e-4 * length * slope + 1e-15:
             return trial, new, gradient, hessian
         length /= 2
     return None

@@ -82,7 +82,7 @@ class GammaGammaModel(LifetimeModel):
         Raises
         ------
         InputError
-            If a value is missing or negative, or fewer than two repeat buyers spent anything.
+            If a value is missing or negative, or the repeat buyers do not differ in spend.
 
         Warns
         -----
@@ -98,11 +98,14 @@ class GammaGammaModel(LifetimeModel):
         )
         self.unit_ = common_unit(frame.attrs, unit)
         used = (frequency > 0) & (spend > 0)
-        if len(np.unique(spend[used])) < 2:
+        used &= count > 0
+        if not used.any():
+            raise fail("0 repeat buyers with a positive monetary_value", "use a longer window")
+        if len(np.unique(spend[used])) == 1:
             raise fail(
-                f"{int(used.sum())} repeat buyers with a positive monetary_value, "
-                f"{len(np.unique(spend[used]))} different values",
-                "the spread of spend cannot be estimated: use a longer window",
+                f"{int(used.sum())} repeat buyers all have monetary_value {spend[used][0]:g}, and "
+                "Gamma-Gamma needs a spread",
+                "value every purchase at that amount",
             )
         self.n_left_out_ = int(count[(frequency > 0) & (spend == 0)].sum())
         x, m, weight = frequency[used], spend[used], count[used]
@@ -231,6 +234,12 @@ def customer_lifetime_value(
     >>> round(value.sum(), -3)
     np.float64(55000.0)
     """
+    for name, model, kind in (
+        ("purchases", purchases, PurchaseModel),
+        ("spend", spend, GammaGammaModel),
+    ):
+        if not isinstance(model, kind):
+            raise fail(f"{name} is a {type(model).__name__}", f"it must be a {kind.__name__}")
     share = check_number("margin", margin, gt=0)
     frame = customers.to_frame() if isinstance(customers, CustomerBase) else customers
     frequency, monetary = _check_spend(frame)

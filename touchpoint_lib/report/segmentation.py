@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from touchpoint_lib.charts.segments import sleep_returns_verdict, value_shares_verdict
+from touchpoint_lib.lifetime._base import LifetimeModel
 from touchpoint_lib.report._provenance import provenance
 from touchpoint_lib.report.headline import Headline, Tile
 
@@ -16,6 +19,7 @@ def segmentation_headline(
     returned: pd.DataFrame,
     slider: pd.DataFrame,
     source: str,
+    models: Sequence[LifetimeModel] = (),
     line: float = 0.2,
 ) -> Headline:
     """Return question, verdict, tiles and provenance of the segmentation notebook.
@@ -32,6 +36,8 @@ def segmentation_headline(
         From `charts.sleep_returns_data` and `charts.sleep_slider_data`.
     source : str
         Name of the log.
+    models : sequence of LifetimeModel
+        The fitted models: the verdict says which of them did not converge.
     line : float
         The position on the slider that the tiles show.
     """
@@ -61,9 +67,15 @@ def segmentation_headline(
         rate_tile("Error rate of “asleep: will not buy”", "error_rate"),
         rate_tile("Omission rate of the same", "omission_rate"),
     ]
+    caution = "".join(
+        f" Caution: the {type(model).__name__} did not converge on this log "
+        f"({model.convergence_message_}), so its figures are rough."
+        for model in models
+        if not model.converged_
+    )
     return Headline(
         "Who are our customers, who still is one, and what are they worth?",
-        f"{value_shares_verdict(outcomes)} {sleep_returns_verdict(returned)}",
+        f"{value_shares_verdict(outcomes)} {sleep_returns_verdict(returned)}{caution}",
         tiles,
         provenance(past, source),
     )
