@@ -88,7 +88,7 @@ def check_columns(frame: Any, columns: Iterable[str], what: str) -> None:
         has = ", ".join(repr(str(column)) for column in frame.columns)
         raise fail(
             f"{what} has no column {', '.join(repr(column) for column in missing)} (it has {has})",
-            "pass the frame that rfm_summary returns, or rename the columns",
+            "pass the frame that rfm_summary or rfm_split returns, or rename the columns",
         )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from touchpoint_lib._checks import (
     FloatArray,
@@ -29,6 +30,8 @@ from touchpoint_lib.metrics._shared import (
 
 #: Resamples behind a bootstrap interval.
 _RESAMPLES = 2000
+#: From so many groups of like rows on, drawing rows is faster than drawing groups.
+_MANY_GROUPS = 1000
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,8 @@ def prediction_rates(
         How many cases each row stands for; counts are then sums of weights.
     method : {"wilson", "bootstrap"}, optional
         Interval: Wilson's score interval, or percentiles over resampled rows. Wilson without
-        weights and the bootstrap with them, unless said otherwise.
+        weights and the bootstrap with them, unless said otherwise. The bootstrap has no width
+        at a rate of 0 or 1: it cannot draw what did not happen.
     seed : int
         Of the bootstrap.
 
@@ -200,18 +204,29 @@ def _bootstrap(
 ) -> list[float]:
     """Return percentile bounds of both rates over resampled rows."""
     generator = np.random.default_rng(seed)
-    hit, wrong, missed = flagged & truth, flagged & ~truth, truth & ~flagged
-    cells = np.stack([hit, wrong, missed]).astype(float) * weight
-    draws = np.empty((_RESAMPLES, 3))
-    n = len(truth)
-    for i in range(_RESAMPLES):
-        draws[i] = cells @ np.bincount(generator.integers(0, n, n), minlength=n)
+    # Rows of one cell and weight are alike, so a resample is a multinomial draw of such groups.
+    values, counts = [], []
+    for cell, rows in enumerate(
+        (flagged & truth, flagged & ~truth, truth & ~flagged, ~truth & ~flagged)
+    ):
+        alike, count = np.unique(weight[rows], return_counts=True)
+        values.append(alike[:, None] * (np.arange(3) == cell))
+        counts.append(count)
+    cells, sizes = np.concatenate(values), np.concatenate(counts)
+    n, group = len(truth), np.repeat(np.arange(len(sizes)), sizes)
+
+    def resample() -> npt.NDArray[np.int64]:
+        if len(sizes) < _MANY_GROUPS:
+            return generator.multinomial(n, sizes / n)
+        return np.bincount(group[generator.integers(0, n, n)], minlength=len(sizes))
+
+    draws = np.stack([resample() @ cells for _ in range(_RESAMPLES)])
     tail = (1 - level) / 2
     bounds = []
     for bad in (1, 2):
         total = draws[:, 0] + draws[:, bad]
         # Resamples without a case say nothing about the rate.
         rates = draws[total > 0, bad] / total[total > 0]
-        whole = cells[0].sum() + cells[bad].sum() > 0
+        whole = cells[:, 0].sum() + cells[:, bad].sum() > 0
         bounds += list(np.quantile(rates, [tail, 1 - tail])) if whole else [np.nan, np.nan]
     return [float(bound) for bound in bounds]
