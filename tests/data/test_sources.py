@@ -58,8 +58,6 @@ def test_every_source_gives_the_same(kind, log, integers, tmp_path_factory):
     if integers:
         numbers = {"a": -5, "b": 2**40, "0012": 12, "12": 120, "é": 0}
         log = log.assign(customer_id=log["customer_id"].map(numbers))
-    # A purchase that no return can cancel: without any left there is nothing to compare.
-    log = pd.concat([log, log.iloc[:1].assign(amount=1000.0)], ignore_index=True)
     arguments = {"returns": "net", "discount": "discount"}
     expected = tp.rfm_summary(log, **arguments)
     got = tp.rfm_summary(SOURCES[kind](log, tmp_path_factory.mktemp("source")), **arguments)

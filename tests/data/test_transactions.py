@@ -83,12 +83,7 @@ def reference(log, until, days_a_unit, returns="raise", split=None):
     return result
 
 
-def assert_equals_reference(call, expected):
-    if not expected:
-        with pytest.raises(tp.InputError, match="no purchase is left"):
-            call()
-        return
-    got = call()
+def assert_equals_reference(got, expected):
     wanted = pd.DataFrame.from_dict(expected, orient="index").sort_index()
     pd.testing.assert_frame_equal(
         got, wanted, check_names=False, check_index_type=False, rtol=1e-12, atol=1e-12
@@ -99,20 +94,16 @@ def assert_equals_reference(call, expected):
 @given(logs(), st.sampled_from(["D", "W"]), st.integers(0, 45))
 def test_summary_equals_the_rules(log, unit, day):
     until = (START + pd.Timedelta(days=day)).date()
-    assert_equals_reference(
-        lambda: tp.rfm_summary(log, unit=unit, until=until, discount="discount"),
-        reference(log, until, 7 if unit == "W" else 1),
-    )
+    got = tp.rfm_summary(log, unit=unit, until=until, discount="discount")
+    assert_equals_reference(got, reference(log, until, 7 if unit == "W" else 1))
 
 
 @settings(max_examples=40, deadline=None)
 @given(logs(returns=True), st.sampled_from(["drop", "net"]), st.integers(0, 45))
 def test_returns_follow_the_rules(log, returns, day):
     until = (START + pd.Timedelta(days=day)).date()
-    assert_equals_reference(
-        lambda: tp.rfm_summary(log, unit="D", until=until, returns=returns, discount="discount"),
-        reference(log, until, 1, returns),
-    )
+    got = tp.rfm_summary(log, unit="D", until=until, returns=returns, discount="discount")
+    assert_equals_reference(got, reference(log, until, 1, returns))
 
 
 @settings(max_examples=40, deadline=None)
@@ -120,12 +111,8 @@ def test_returns_follow_the_rules(log, returns, day):
 def test_split_follows_the_rules(log, returns, day, more):
     split = (START + pd.Timedelta(days=day)).date()
     until = split + timedelta(days=more)
-    assert_equals_reference(
-        lambda: tp.rfm_split(
-            log, split, unit="W", until=until, returns=returns, discount="discount"
-        ),
-        reference(log, until, 7, returns, split),
-    )
+    got = tp.rfm_split(log, split, unit="W", until=until, returns=returns, discount="discount")
+    assert_equals_reference(got, reference(log, until, 7, returns, split))
 
 
 @settings(max_examples=15, deadline=None)
@@ -510,3 +497,18 @@ def test_the_default_split_needs_two_days():
 def test_returns_outside_the_window_are_no_fault():
     log = frame(("a", "2024-01-01", 1.0), ("a", "2024-02-01", -1.0))
     assert tp.rfm_summary(log, until="2024-01-15").loc["a", "frequency"] == 0
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        tp.rfm_summary,
+        tp.customer_base,
+        lambda log, **options: tp.rfm_split(log, "2024-01-10", **options),
+    ],
+)
+def test_a_log_of_which_everything_was_returned_is_refused(call):
+    days = pd.to_datetime(["2024-01-08", "2024-01-10", "2024-01-12"])
+    log = pd.DataFrame({"customer_id": "b", "date": days, "amount": [20.0, -20.0, -1.0]})
+    with pytest.raises(tp.InputError, match="no purchase is left"):
+        call(log, returns="net")
