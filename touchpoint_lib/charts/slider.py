@@ -89,7 +89,7 @@ def sleep_slider_verdict(data: pd.DataFrame, line: float = 0.2) -> str:
     line : float
         One of its positions.
     """
-    row = data.iloc[_position(data, line)]
+    row = data.iloc[position(data, line)]
     if row["asleep"] == 0:
         return f"At the line {row['line']:g} nobody is asleep: no prediction is made."
     if row["error_rate_low"] > row["baseline_error_rate_high"]:
@@ -128,7 +128,7 @@ def sleep_slider(data: pd.DataFrame, source: str, unit: str, line: float = 0.2) 
         rows=1,
         subplot_titles=("Customers by state", "“Asleep” as a forecast: will not buy"),
     )
-    start = _position(data, line)
+    start = position(data, line)
     first = data.iloc[start]
     n = int(first[list(SLEEP_STATES)].sum())
     figure.add_bar(
@@ -170,9 +170,10 @@ def sleep_slider(data: pd.DataFrame, source: str, unit: str, line: float = 0.2) 
             _points(row, prefix, name)
             for prefix, name in (("", "sleep line"), ("baseline_", "recency"))
         ]
+        bars = _bars(row, n)
         update = {
-            "y": [_bars(row, n)["y"], *(point["y"] for point in points)],
-            "text": [_bars(row, n)["text"], *(point["text"] for point in points)],
+            "y": [bars["y"], *(point["y"] for point in points)],
+            "text": [bars["text"], *(point["text"] for point in points)],
             "error_y": [None, *(point["error_y"] for point in points)],
         }
         steps.append(
@@ -198,7 +199,7 @@ def sleep_slider(data: pd.DataFrame, source: str, unit: str, line: float = 0.2) 
     )
 
 
-def _position(data: pd.DataFrame, line: float) -> int:
+def position(data: pd.DataFrame, line: float) -> int:
     """Return the row of ``data`` nearest to ``line``."""
     return int((data["line"] - line).abs().to_numpy().argmin())
 

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -19,8 +19,6 @@ import pyarrow as pa
 from touchpoint_lib._checks import UNIT_DAYS, Unit, fail
 from touchpoint_lib.data.days import FIRST_DAY
 from touchpoint_lib.data.sources import attach, empty_log, quote
-
-Returns = Literal["raise", "drop", "net"]
 
 #: The few expressions in which engines differ.
 DIALECT = {

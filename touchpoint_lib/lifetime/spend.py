@@ -30,6 +30,7 @@ from touchpoint_lib.lifetime._rows import (
     Rows,
     check_rows,
     common_unit,
+    customer_frame,
     group_with_inverse,
 )
 
@@ -242,7 +243,7 @@ def customer_lifetime_value(
         if not isinstance(model, kind):
             raise fail(f"{name} is a {type(model).__name__}", f"it must be a {kind.__name__}")
     share = check_number("margin", margin, gt=0)
-    frame = customers.to_frame() if isinstance(customers, CustomerBase) else customers
+    frame = customer_frame(customers)
     frequency, monetary = _check_spend(frame)
     mean = _conditional_mean(spend._require_fit(), frequency, monetary)
     if np.isinf(mean).any():

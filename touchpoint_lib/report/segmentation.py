@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from touchpoint_lib.charts.segments import sleep_returns_verdict, value_shares_verdict
+from touchpoint_lib.charts.slider import position
 from touchpoint_lib.lifetime._base import LifetimeModel
 from touchpoint_lib.report._provenance import provenance
 from touchpoint_lib.report.headline import Headline, Tile
@@ -42,7 +43,7 @@ def segmentation_headline(
         The position on the slider that the tiles show.
     """
     core = outcomes.loc["core"]
-    row = slider.iloc[int((slider["line"] - line).abs().to_numpy().argmin())]
+    row = slider.iloc[position(slider, line)]
     again = float((today["frequency"] > 0).mean())
 
     def rate_tile(label: str, name: str) -> Tile:
