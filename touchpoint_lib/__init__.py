@@ -23,14 +23,23 @@ if TYPE_CHECKING:
     from touchpoint_lib.data.transactions import customer_base as customer_base
     from touchpoint_lib.data.transactions import rfm_split as rfm_split
     from touchpoint_lib.data.transactions import rfm_summary as rfm_summary
+    from touchpoint_lib.data.visits import purchase_days as purchase_days
     from touchpoint_lib.lifetime._base import ConvergenceWarning as ConvergenceWarning
+    from touchpoint_lib.lifetime.beta_binomial import BetaGeoBetaBinomModel as BetaGeoBetaBinomModel
     from touchpoint_lib.lifetime.beta_geo import BetaGeoModel as BetaGeoModel
     from touchpoint_lib.lifetime.beta_geo import ModifiedBetaGeoModel as ModifiedBetaGeoModel
+    from touchpoint_lib.lifetime.comparison import compare_models as compare_models
+    from touchpoint_lib.lifetime.pareto_nbd import ParetoNBDModel as ParetoNBDModel
     from touchpoint_lib.lifetime.spend import GammaGammaModel as GammaGammaModel
     from touchpoint_lib.lifetime.spend import InfiniteMeanWarning as InfiniteMeanWarning
+    from touchpoint_lib.lifetime.spend import SpendCorrelationWarning as SpendCorrelationWarning
     from touchpoint_lib.lifetime.spend import customer_lifetime_value as customer_lifetime_value
     from touchpoint_lib.lifetime.storage import from_lifetimes as from_lifetimes
     from touchpoint_lib.lifetime.storage import load_model as load_model
+    from touchpoint_lib.lifetime.subscription import (
+        BetaDiscreteWeibullModel as BetaDiscreteWeibullModel,
+    )
+    from touchpoint_lib.lifetime.subscription import ShiftedBetaGeoModel as ShiftedBetaGeoModel
     from touchpoint_lib.metrics.calibration import calibration_table as calibration_table
     from touchpoint_lib.metrics.calibration import expected_rates as expected_rates
     from touchpoint_lib.metrics.rates import error_rate as error_rate
@@ -55,10 +64,20 @@ _MODULES = {
         "rfm_split",
         "rfm_summary",
     ],
+    "data.visits": ["purchase_days"],
     "lifetime._base": ["ConvergenceWarning"],
+    "lifetime.beta_binomial": ["BetaGeoBetaBinomModel"],
     "lifetime.beta_geo": ["BetaGeoModel", "ModifiedBetaGeoModel"],
-    "lifetime.spend": ["GammaGammaModel", "InfiniteMeanWarning", "customer_lifetime_value"],
+    "lifetime.comparison": ["compare_models"],
+    "lifetime.pareto_nbd": ["ParetoNBDModel"],
+    "lifetime.spend": [
+        "GammaGammaModel",
+        "InfiniteMeanWarning",
+        "SpendCorrelationWarning",
+        "customer_lifetime_value",
+    ],
     "lifetime.storage": ["from_lifetimes", "load_model"],
+    "lifetime.subscription": ["BetaDiscreteWeibullModel", "ShiftedBetaGeoModel"],
     "metrics.calibration": ["calibration_table", "expected_rates"],
     "metrics.rates": ["error_rate", "omission_rate", "prediction_rates"],
     "metrics.thresholds": ["choose_threshold", "rates_curve"],

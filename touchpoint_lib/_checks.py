@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-Unit = Literal["D", "W"]
+Unit = Literal["D", "W", "M", "Y"]
 FloatArray = npt.NDArray[np.float64]
 
-#: Days in one unit of time.
+#: Days in a unit of time of a log.
 UNIT_DAYS: dict[str, float] = {"D": 1.0, "W": 7.0}
-#: The word for a unit in messages and axis titles.
-UNIT_WORDS: dict[str, str] = {"D": "days", "W": "weeks"}
 #: Days in a year, for rates a year.
 DAYS_PER_YEAR = 365.25
+#: Days between two opportunities or renewals, where time is counted in those.
+PERIOD_DAYS: dict[str, float] = {**UNIT_DAYS, "M": DAYS_PER_YEAR / 12, "Y": DAYS_PER_YEAR}
+#: The word for a unit in messages and axis titles.
+UNIT_WORDS: dict[str, str] = {"D": "days", "W": "weeks", "M": "months", "Y": "years"}
 
 
 class InputError(ValueError):
@@ -72,11 +74,12 @@ def check_integer(name: str, value: Any, *, ge: int) -> int:
     return int(number)
 
 
-def check_unit(unit: Any) -> Unit:
-    """Return ``unit`` when it is "D" (days) or "W" (weeks of seven days)."""
-    if not isinstance(unit, str) or unit not in UNIT_DAYS:
-        raise fail(f"unit is {unit!r}", 'it must be "D" (days) or "W" (weeks)')
-    return "W" if unit == "W" else "D"
+def check_unit(unit: Any, known: Mapping[str, float] = UNIT_DAYS) -> Unit:
+    """Return ``unit`` when it is one of ``known``: by default "D" or "W" (seven days)."""
+    if not isinstance(unit, str) or unit not in known:
+        listed = ", ".join(f'"{key}" ({UNIT_WORDS[key]})' for key in known)
+        raise fail(f"unit is {unit!r}", f"it must be one of {listed}")
+    return unit  # type: ignore[return-value]
 
 
 def check_columns(frame: Any, columns: Iterable[str], what: str) -> None:

@@ -57,6 +57,7 @@ def test_donations():
     assert donors["count"].sum() == 11_104
     assert (donors["frequency"] <= donors["recency"]).all()
     assert (donors["T"] == 6).all()
+    assert donors.attrs["unit"] == "Y"
 
 
 @pytest.mark.parametrize(("segment", "last"), [("high_end", 0.394), ("regular", 0.173)])
@@ -68,6 +69,7 @@ def test_subscriptions(segment, last):
     assert table["survival"].iloc[[0, -1]].tolist() == [1.0, last]
     assert (table["count"] / 1000 == table["survival"]).all()
     assert table["count"].is_monotonic_decreasing
+    assert table.attrs["unit"] == "Y"
 
 
 def test_unknown_segment():

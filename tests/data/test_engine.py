@@ -13,7 +13,7 @@ import touchpoint_lib as tp
 from touchpoint_lib.data import engine
 
 
-@pytest.mark.parametrize("text", [engine._SUMMARY, engine._DAYS, engine._NET_DAYS, engine._HOLDOUT])
+@pytest.mark.parametrize("text", [engine._SUMMARY, engine._DAYS, engine.NET_DAYS, engine._HOLDOUT])
 def test_the_summary_calls_only_what_every_engine_has(text):
     called = set(re.findall(r"\b([A-Za-z_]+)\s*\(", text)) - {"AS", "OVER"}
     assert called <= {"SUM", "MIN", "MAX", "COUNT", "CAST", "COALESCE", "LAG", "LN"}

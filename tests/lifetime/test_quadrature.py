@@ -6,7 +6,14 @@ import mpmath
 import numpy as np
 import pytest
 
-from touchpoint_lib.lifetime._quadrature import beta_rule, discounted_flow, nodes_needed
+from touchpoint_lib.lifetime._quadrature import (
+    beta_rule,
+    boundary,
+    discounted_flow,
+    dropout_mean,
+    highest,
+    nodes_needed,
+)
 
 
 def test_moments_of_the_beta_distribution() -> None:
@@ -31,7 +38,7 @@ def test_exact_where_the_recurrence_is_zero_over_zero() -> None:
 def test_expected_purchases_equal_the_hypergeometric_form(
     stretch: float, a: float, b: float, c: float
 ) -> None:
-    p, weights = beta_rule(a, b, nodes_needed(stretch, c))
+    p, weights = beta_rule(a, b, nodes_needed(stretch, c, c * stretch, b))
     ours = weights @ (-np.expm1(-c * np.log1p(p * stretch)) / p)
     with mpmath.workdps(50):
         # The form has a pole at a = 1; a hair beside it the limit is met to 1e-12.
@@ -58,3 +65,45 @@ def test_discounted_flow_equals_adaptive_quadrature(
         lambda t: mpmath.e ** (-rate * t) * (1 + p * t / age) ** (-(c + 1)) * c / age, points
     )
     assert ours[0, 0] == pytest.approx(float(exact), rel=1e-11)
+
+
+@pytest.mark.parametrize("pull", [1e-9, 1e-4, 10.0])
+def test_discounted_flow_over_a_long_way(pull: float) -> None:
+    """rate * age / p over nine orders of magnitude; by parts it is an incomplete gamma function."""
+    c, age, p = 0.2, 0.01, 0.5
+    rate = pull * p / age
+    ours = discounted_flow(np.array([[p]]), np.array([[c]]), np.array([[age]]), rate, None)
+    with mpmath.workdps(40):
+        exact = c / p * mpmath.e**pull * mpmath.expint(c + 1, pull)
+    assert ours[0, 0] == pytest.approx(float(exact), rel=1e-10)
+
+
+def test_every_row_may_have_a_beta_distribution_of_its_own() -> None:
+    """E exp(-z p) over Beta(a, b) is 1F1(a; a + b; -z)."""
+    generator = np.random.default_rng(0)
+    a, beta, z = np.exp(generator.uniform(np.log(1e-3), np.log(1e3), (3, 100)))
+    ours = dropout_mean(
+        a,
+        beta,
+        z,
+        np.ones(100),
+        z,
+        lambda p, _, at: np.exp(-z[at, None] * p),
+        lambda p, _, at: -z[at, None] * p,
+    )
+    with mpmath.workdps(40):
+        exact = [float(mpmath.hyp1f1(a[i], mpmath.mpf(a[i]) + beta[i], -z[i])) for i in range(100)]
+    np.testing.assert_allclose(ours, exact, rtol=1e-9)
+
+
+def test_peak_and_boundary() -> None:
+    centre = np.array([-3.0, 0.2, 7.0])
+
+    def hill(s: np.ndarray) -> np.ndarray:
+        return -((s - centre) ** 2)
+
+    peak = highest(hill, np.full(3, -10.0), np.full(3, 10.0))
+    np.testing.assert_allclose(peak, centre, atol=1e-6)
+    edge = boundary(lambda s: hill(s) < -4, np.full(3, 8.0), peak)
+    # Where the hill is not yet low enough at the far end, that end is the boundary.
+    np.testing.assert_allclose(edge, [-1.0, 2.2, 8.0], atol=1e-5)

@@ -128,7 +128,7 @@ def test_unit_comes_from_the_frame_or_the_argument() -> None:
     assert common_unit({"unit": "W"}, None) == "W"
     assert common_unit({}, "D") == "D"
     assert common_unit({}, None) is None
-    with pytest.raises(InputError, match='unit is "D", but the customers were summarised in "W"'):
+    with pytest.raises(InputError, match='unit is "D", but the times of the data are in "W"'):
         common_unit({"unit": "W"}, "D")
     with pytest.raises(InputError, match="unit is 'month'"):
         common_unit({}, "month")

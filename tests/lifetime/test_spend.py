@@ -75,7 +75,8 @@ def test_log_likelihood_from_the_paper(model: tp.GammaGammaModel, cdnow: pd.Data
         - (p * x + q) * np.log(gamma + x * m)
     )
     assert model._log_likelihood is not None
-    assert model._log_likelihood(np.log([p, q, gamma])) == pytest.approx(terms.sum(), rel=1e-12)
+    (total,) = model._log_likelihood(np.log([[p, q, gamma]]))
+    assert total == pytest.approx(terms.sum(), rel=1e-12)
 
 
 def test_derivatives_equal_finite_differences(cdnow: pd.DataFrame) -> None:
@@ -264,3 +265,68 @@ def test_heavy_tails_are_no_runaway() -> None:
 def test_customers_that_count_nothing_are_no_customers() -> None:
     with pytest.raises(tp.InputError, match="0 repeat buyers"):
         tp.GammaGammaModel().fit(spend([1, 2], [3.0, 4.0]).assign(count=0))
+
+
+def test_the_median_exists_where_the_mean_does_not() -> None:
+    endless = tp.GammaGammaModel.from_params([6.0, 0.9, 15.0])
+    customers = spend([0, 0, 3], [0.0, 0.0, 40.0])
+    with pytest.warns(tp.InfiniteMeanWarning, match=r"infinite for 2 customers; use median_spend"):
+        assert np.isinf(endless.expected_spend(customers)).tolist() == [True, True, False]
+    median = endless.median_spend(customers)
+    # The median of p / nu with nu ~ Gamma(p x + q, gamma + x m), drawn.
+    level = np.random.default_rng(0).gamma(6 * 3 + 0.9, 1 / (15 + 3 * 40.0), 400_000)
+    assert median[2] == pytest.approx(np.median(6 / level), rel=2e-3)
+    level = np.random.default_rng(0).gamma(0.9, 1 / 15.0, 400_000)
+    assert median[0] == median[1] == pytest.approx(np.median(6 / level), rel=5e-3)
+
+
+def test_the_median_has_an_interval(model: tp.GammaGammaModel, cdnow: pd.DataFrame) -> None:
+    found = model.median_spend(cdnow, interval=0.95)
+    assert (found["lower"] < found["estimate"]).all()
+    assert (found["estimate"] < found["upper"]).all()
+    # Levels are skewed to the right.
+    assert (found["estimate"] < model.expected_spend(cdnow)).all()
+    draws = model.posterior(draws=400)
+    mean = model.expected_spend(cdnow, draws=draws)
+    np.testing.assert_allclose(mean, model.expected_spend(cdnow), rtol=0.1)
+
+
+def test_correlated_spend_is_warned_about() -> None:
+    drawn = simulated(6, 4, 15, 800, seed=3)
+    model = tp.GammaGammaModel().fit(drawn)
+    by_hand = np.corrcoef(drawn["frequency"], drawn["monetary_value"])[0, 1]
+    assert model.spend_correlation_ == pytest.approx(by_hand)
+    drawn["monetary_value"] *= drawn["frequency"]
+    with pytest.warns(tp.SpendCorrelationWarning, match=r"800 repeat buyers have a correlation"):
+        tp.GammaGammaModel().fit(drawn)
+
+
+def test_correlation_on_cdnow(model: tp.GammaGammaModel, cdnow: pd.DataFrame) -> None:
+    """Fader & Hardie find hardly any correlation among the repeat buyers of CDNOW."""
+    buyers = cdnow[cdnow["frequency"] > 0]
+    by_hand = np.corrcoef(buyers["frequency"], buyers["monetary_value"])[0, 1]
+    assert model.spend_correlation_ == pytest.approx(by_hand)
+    assert abs(by_hand) < 0.12
+    alike = tp.GammaGammaModel.from_params([6.0, 3.7, 15.0]).simulate(np.full(500, 2), seed=1)
+    assert tp.GammaGammaModel().fit(alike).spend_correlation_ == 0
+
+
+def test_simulated_spend_is_recovered() -> None:
+    truth = tp.GammaGammaModel.from_params([6.25, 3.74, 15.44])
+    frequency = np.random.default_rng(5).poisson(2, 20_000)
+    drawn = truth.simulate(frequency, seed=5)
+    assert (drawn["monetary_value"] == 0).equals(drawn["frequency"] == 0)
+    assert drawn["mean_spend"].mean() == pytest.approx(truth.mean_spend_, rel=0.03)
+    model = tp.GammaGammaModel().fit(drawn)
+    table = model.summary(0.999)
+    assert ((table["lower"] < truth.params_) & (truth.params_ < table["upper"])).all()
+    pd.testing.assert_frame_equal(drawn, truth.simulate(frequency, seed=5))
+
+
+def test_conditional_mean_is_the_mean_of_those_who_spent_so_much() -> None:
+    truth = tp.GammaGammaModel.from_params([6.25, 3.74, 15.44])
+    drawn = truth.simulate(np.full(200_000, 3), seed=6)
+    near = drawn[drawn["monetary_value"].between(49, 51)]
+    expected = truth.expected_spend(near)
+    error = near["mean_spend"].std() / np.sqrt(len(near))
+    assert abs(near["mean_spend"].mean() - expected.mean()) < 4 * error

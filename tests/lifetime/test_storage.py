@@ -1,21 +1,31 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 import touchpoint_lib as tp
 from tests.reference import lifetime as published
 
+MODELS: dict[Any, Any] = {
+    tp.BetaGeoModel: published.cdnow_summary,
+    tp.ModifiedBetaGeoModel: published.cdnow_summary,
+    tp.ParetoNBDModel: published.cdnow_summary,
+    tp.GammaGammaModel: published.cdnow_summary,
+    tp.BetaGeoBetaBinomModel: tp.load_donations,
+    tp.ShiftedBetaGeoModel: tp.load_subscriptions,
+    tp.BetaDiscreteWeibullModel: tp.load_subscriptions,
+}
 
-@pytest.mark.parametrize(
-    "model_type", [tp.BetaGeoModel, tp.ModifiedBetaGeoModel, tp.GammaGammaModel]
-)
+
+@pytest.mark.parametrize("model_type", MODELS)
 def test_a_model_survives_the_file(model_type: Any, tmp_path: Path) -> None:
-    model = model_type().fit(published.cdnow_summary())
+    model = model_type().fit(MODELS[model_type]())
     model.save(tmp_path / "model.json")
     again = tp.load_model(tmp_path / "model.json")
     assert type(again) is model_type
@@ -25,6 +35,19 @@ def test_a_model_survives_the_file(model_type: Any, tmp_path: Path) -> None:
     assert repr(again) == repr(model)
     with pytest.raises(tp.InputError, match="was loaded and has no data"):
         again.posterior()
+
+
+def test_regularity_survives_the_file(tmp_path: Path) -> None:
+    model = tp.ModifiedBetaGeoModel.from_params([0.8, 2.0, 0.8, 2.5], unit="W", regularity=3)
+    model.save(tmp_path / "model.json")
+    again = tp.load_model(tmp_path / "model.json")
+    assert isinstance(again, tp.ModifiedBetaGeoModel)
+    assert again.regularity_ == 3
+    assert "regularity=3" in repr(again)
+    customers = published.cdnow_summary().head(20)
+    pd.testing.assert_series_equal(
+        again.expected_purchases(customers, 10), model.expected_purchases(customers, 10)
+    )
 
 
 def test_a_loaded_model_predicts_with_intervals(tmp_path: Path) -> None:
@@ -85,6 +108,62 @@ def test_missing_and_broken_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "broken.json").write_text("{")
     with pytest.raises(tp.InputError, match="is not JSON"):
         tp.load_model(tmp_path / "broken.json")
+
+
+def fitted_by_lifetimes() -> dict[str, Any]:
+    """Return a fitted fitter of every kind, on the data that the lifetimes package ships."""
+    customers, donations = published.cdnow_summary(), tp.load_donations()
+    history = (customers["frequency"], customers["recency"], customers["T"])
+    repeat = customers["frequency"] > 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # lifetimes warns on import and while it fits
+        import lifetimes
+
+        fitters = [
+            lifetimes.BetaGeoFitter().fit(*history),
+            lifetimes.ModifiedBetaGeoFitter().fit(*history),
+            lifetimes.ParetoNBDFitter().fit(*history),
+            lifetimes.BetaGeoBetaBinomFitter().fit(
+                donations["frequency"], donations["recency"], donations["T"], donations["count"]
+            ),
+            lifetimes.GammaGammaFitter().fit(
+                history[0][repeat], customers["monetary_value"][repeat]
+            ),
+        ]
+    return {type(fitter).__name__: fitter for fitter in fitters}
+
+
+def test_fitters_of_lifetimes_are_taken_over() -> None:
+    customers, donations = published.cdnow_summary(), tp.load_donations()
+    fitters = fitted_by_lifetimes()
+    for name, own, data, tolerance in (
+        ("BetaGeoFitter", tp.BetaGeoModel, customers, 2e-3),
+        ("ModifiedBetaGeoFitter", tp.ModifiedBetaGeoModel, customers, 2e-3),
+        # Its Nelder-Mead stops early: its log-likelihood is no better than ours.
+        ("ParetoNBDFitter", tp.ParetoNBDModel, customers, 2e-2),
+        ("BetaGeoBetaBinomFitter", tp.BetaGeoBetaBinomModel, donations, 2e-3),
+        ("GammaGammaFitter", tp.GammaGammaModel, customers, 2e-3),
+    ):
+        taken: Any = tp.from_lifetimes(fitters[name], unit="W" if data is customers else "Y")
+        assert type(taken) is own
+        fitted: Any = own().fit(data)
+        np.testing.assert_allclose(taken.params_, fitted.params_, rtol=tolerance)
+        if isinstance(taken, tp.GammaGammaModel):
+            theirs = fitters[name].conditional_expected_average_profit(
+                customers["frequency"], customers["monetary_value"]
+            )
+            ours = taken.expected_spend(customers)
+        elif own is tp.BetaGeoBetaBinomModel:
+            theirs = fitters[name].conditional_expected_number_of_purchases_up_to_time(
+                5, donations["frequency"], donations["recency"], donations["T"]
+            )
+            ours = taken.expected_purchases(donations, 5)
+        else:
+            theirs = fitters[name].conditional_expected_number_of_purchases_up_to_time(
+                39, customers["frequency"], customers["recency"], customers["T"]
+            )
+            ours = taken.expected_purchases(customers, 39)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6, err_msg=name)
 
 
 def test_other_fitters_are_refused() -> None:

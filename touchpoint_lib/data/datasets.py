@@ -70,7 +70,8 @@ def load_donations() -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row for each distinct history (22): frequency (years with a repeat donation), recency
-        (the last such year, 0 without), T (opportunities: 6 years), count (donors).
+        (the last such year, 0 without), T (opportunities: 6 years), count (donors). One
+        opportunity is a year: ``attrs["unit"]`` is "Y".
 
     References
     ----------
@@ -83,7 +84,9 @@ def load_donations() -> pd.DataFrame:
     >>> int(tp.load_donations()["count"].sum())
     11104
     """
-    return pd.read_parquet(bundled("datasets") / "donations.parquet")
+    donors = pd.read_parquet(bundled("datasets") / "donations.parquet")
+    donors.attrs["unit"] = "Y"
+    return donors
 
 
 def load_subscriptions(segment: Literal["high_end", "regular"] = "high_end") -> pd.DataFrame:
@@ -98,7 +101,8 @@ def load_subscriptions(segment: Literal["high_end", "regular"] = "high_end") -> 
     -------
     pandas.DataFrame
         One row a year: period (years since the start, 0 to 12), survival (share of the cohort
-        still subscribed, 0 to 1), count (the same, as customers of 1,000).
+        still subscribed, 0 to 1), count (the same, as customers of 1,000). A period is a year:
+        ``attrs["unit"]`` is "Y".
 
     Raises
     ------
@@ -121,7 +125,9 @@ def load_subscriptions(segment: Literal["high_end", "regular"] = "high_end") -> 
     """
     check_choice("segment", segment, ["high_end", "regular"])
     table = pd.read_parquet(bundled("datasets") / "subscriptions.parquet")
-    return table[table["segment"] == segment].drop(columns="segment").reset_index(drop=True)
+    left = table[table["segment"] == segment].drop(columns="segment").reset_index(drop=True)
+    left.attrs["unit"] = "Y"
+    return left
 
 
 def fetch_hillstrom(

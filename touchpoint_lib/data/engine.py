@@ -43,7 +43,7 @@ FROM {rows}
 GROUP BY id, day"""
 
 # A purchase day: all that a customer bought on it.
-_PURCHASE_DAYS = """purchase_days AS (
+PURCHASE_DAYS = """purchase_days AS (
     SELECT id, day, bought AS amount, discounted
     FROM days
     WHERE visit = 1 AND day > {after} AND day <= {until}
@@ -51,7 +51,7 @@ _PURCHASE_DAYS = """purchase_days AS (
 
 # The same where returns are netted: each belongs to the latest purchase day on or before it.
 # 1e-12 of the sum is what is left of 0.1 + 0.2 - 0.3.
-_NET_DAYS = """numbered AS (
+NET_DAYS = """numbered AS (
     SELECT *, SUM(visit) OVER (
         PARTITION BY id ORDER BY day ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
     ) AS visit_number
@@ -385,7 +385,7 @@ def summarise(
     InputError
         If no customer remains.
     """
-    days = _NET_DAYS if net else _PURCHASE_DAYS
+    days = NET_DAYS if net else PURCHASE_DAYS
     unit_days = int(UNIT_DAYS[unit])
     end = until if split is None else split
     summary = _SUMMARY.format(

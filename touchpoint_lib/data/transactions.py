@@ -73,7 +73,7 @@ class CustomerBase:
 
 
 @dataclass(frozen=True)
-class _Log:
+class Log:
     """A checked log in the engine, ready to be summarised."""
 
     con: duckdb.DuckDBPyConnection
@@ -176,7 +176,7 @@ def customer_base(
     >>> base.rows.filter("frequency > 0").count("frequency").fetchall()
     [(946,)]
     """
-    opened = _open(
+    opened = open_log(
         source, customer, time, amount, unit, until, order, tz, on_bad, returns, discount
     )
     engine.summarise(opened.con, net=opened.net, unit=opened.unit, until=opened.until)
@@ -267,7 +267,9 @@ def rfm_summary(
     >>> customers.loc["00004", ["frequency", "recency", "T", "monetary_value"]].round(3).to_dict()
     {'frequency': 2.0, 'recency': 30.429, 'T': 38.857, 'monetary_value': 22.345}
     """
-    opened = _open(log, customer, time, amount, unit, until, order, tz, on_bad, returns, discount)
+    opened = open_log(
+        log, customer, time, amount, unit, until, order, tz, on_bad, returns, discount
+    )
     engine.summarise(opened.con, net=opened.net, unit=opened.unit, until=opened.until)
     relation = engine.rows(opened.con, opened.customer, opened.columns)
     until_text = to_date(opened.until).isoformat()
@@ -322,7 +324,9 @@ def rfm_split(
     ('1997-09-30', 2457, 1882)
     """
     day = None if split is None else to_day("split", split)
-    opened = _open(log, customer, time, amount, unit, until, order, tz, on_bad, returns, discount)
+    opened = open_log(
+        log, customer, time, amount, unit, until, order, tz, on_bad, returns, discount
+    )
     first, last = opened.first_purchase, opened.until
     if day is None:
         day = first + (last - first) // 2
@@ -353,7 +357,7 @@ def _frame(
     return frame
 
 
-def _open(
+def open_log(
     log: Any,
     customer: str,
     time: str,
@@ -365,7 +369,7 @@ def _open(
     on_bad: str,
     returns: str,
     discount: str | None,
-) -> _Log:
+) -> Log:
     """Check arguments and log, and select its purchases in the engine."""
     columns = _columns(customer, time, amount, order, discount)
     if customer.lower() in {name.lower() for name in (*_RESULT_COLUMNS, *_HOLDOUT_COLUMNS)}:
@@ -395,7 +399,7 @@ def _open(
     if report.duplicate_orders > 0:
         engine.merge_orders(con)
     left_out = {"monetary_value": amount is None, "discount_share": discount is None}
-    return _Log(
+    return Log(
         con=con,
         report=report,
         customer=customer,

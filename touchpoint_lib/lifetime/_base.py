@@ -14,24 +14,30 @@ import pandas as pd
 from scipy.special import ndtri
 
 from touchpoint_lib._checks import (
+    UNIT_DAYS,
     UNIT_WORDS,
     FloatArray,
     Unit,
+    check_columns,
     check_integer,
     check_number,
     check_unit,
+    check_values,
     fail,
 )
 from touchpoint_lib._version import __version__
+from touchpoint_lib.lifetime._intervals import N_DRAWS, Centre, low_discrepancy, over_draws
 from touchpoint_lib.lifetime._newton import Optimum
+from touchpoint_lib.lifetime._posterior import importance_resample
 
 FORMAT = "touchpoint_lib model"
 FORMAT_VERSION = 1
 
-#: Parameter draws behind an interval.
-N_DRAWS = 512
-#: Values held at once while an interval is computed.
-_BLOCK = 20_000_000
+#: Standard deviation of the weak prior on the log of a parameter: a factor of 20 either way.
+_PRIOR_SPREAD = 3.0
+
+#: Log density of parameters, given a frame with a column each and a row a draw.
+Prior = Callable[[pd.DataFrame], Any]
 
 
 class ConvergenceWarning(UserWarning):
@@ -40,6 +46,9 @@ class ConvergenceWarning(UserWarning):
 
 class LifetimeModel(ABC):
     """Base of all models: parameters are positive and estimated on the log scale.
+
+    Coefficients of covariates, where a model has them, follow the parameters everywhere and may
+    have any sign: for them "log" below means the coefficient itself.
 
     Attributes
     ----------
@@ -59,11 +68,13 @@ class LifetimeModel(ABC):
         Why the fit did not converge; empty where it did.
     n_customers_ : float
         Customers (or their total weight) behind the fit.
-    unit_ : {"D", "W"} or None
+    unit_ : {"D", "W", "M", "Y"} or None
         Unit of time of the data.
     """
 
     parameter_names: ClassVar[tuple[str, ...]]
+    #: Units of time that the model takes, in days.
+    _units: ClassVar[Mapping[str, float]] = UNIT_DAYS
 
     params_: pd.Series
     log_likelihood_: float
@@ -73,8 +84,12 @@ class LifetimeModel(ABC):
     unit_: Unit | None
 
     _log_covariance: FloatArray | None = None
-    #: Log-likelihood as a function of log parameters; None on a model that saw no data.
-    _log_likelihood: Callable[[FloatArray], float] | None = None
+    #: Log-likelihood of each row of an array of log parameters; None where there are no data.
+    _log_likelihood: Callable[[FloatArray], FloatArray] | None = None
+    #: Where the weak prior on the log parameters is centred.
+    _prior_centre: FloatArray
+    #: Names of the coefficients of covariates.
+    _coefficients: tuple[str, ...] = ()
 
     @property
     def log_covariance_(self) -> pd.DataFrame:
@@ -82,21 +97,21 @@ class LifetimeModel(ABC):
 
     @property
     def covariance_(self) -> pd.DataFrame:
-        estimates = self._require_fit()
-        return self._labelled(self._errors() * np.outer(estimates, estimates))
+        slope = self._slope()
+        return self._labelled(self._errors() * np.outer(slope, slope))
 
     @property
     def standard_errors_(self) -> pd.Series:
-        errors = np.sqrt(np.diag(self._errors())) * self._require_fit()
-        return pd.Series(errors, index=list(self.parameter_names), name="standard_error")
+        errors = np.sqrt(np.diag(self._errors())) * self._slope()
+        return pd.Series(errors, index=self._names(), name="standard_error")
 
     @property
     def aic_(self) -> float:
-        return 2 * len(self.parameter_names) - 2 * self.log_likelihood_
+        return 2 * len(self._names()) - 2 * self.log_likelihood_
 
     @property
     def bic_(self) -> float:
-        k = len(self.parameter_names)
+        k = len(self._names())
         return k * float(np.log(self.n_customers_)) - 2 * self.log_likelihood_
 
     @abstractmethod
@@ -114,22 +129,16 @@ class LifetimeModel(ABC):
         params : sequence or mapping of float
             In the order of ``parameter_names``, or by name; all > 0.
         unit : {"D", "W"}, optional
-            Unit of time that the parameters are in.
+            Unit of time that the parameters are in (models of periods take "M" and "Y" too).
 
         Raises
         ------
         InputError
             If a name or the number of parameters is wrong, or one is not > 0.
         """
+        model = cls()
         names = cls.parameter_names
-        if isinstance(params, Mapping):
-            if set(params) != set(names):
-                raise fail(
-                    f"params has the names {', '.join(map(str, params))}",
-                    f"they must be {', '.join(names)}",
-                )
-            values = [params[name] for name in names]
-        else:
+        if not isinstance(params, Mapping):
             if not isinstance(params, Iterable):
                 raise fail(f"params is {params!r}", f"pass {', '.join(names)} in a list")
             values = list(params)
@@ -138,12 +147,9 @@ class LifetimeModel(ABC):
                     f"params has {len(values)} values",
                     f"{cls.__name__} needs {len(names)}: {', '.join(names)}",
                 )
-        model = cls()
-        checked = [
-            check_number(name, value, gt=0) for name, value in zip(names, values, strict=True)
-        ]
-        model.params_ = pd.Series(checked, index=list(names), name="estimate")
-        model.unit_ = None if unit is None else check_unit(unit)
+            params = dict(zip(names, values, strict=True))
+        model._take_params(params)
+        model.unit_ = None if unit is None else check_unit(unit, cls._units)
         return model
 
     def summary(self, level: float = 0.95) -> pd.DataFrame:
@@ -157,57 +163,82 @@ class LifetimeModel(ABC):
         InputError
             If the model was not fitted.
         """
-        covariance = self._errors()
-        z = ndtri((1 + check_number("level", level, gt=0, lt=1)) / 2)
-        half = z * np.sqrt(np.diag(covariance))
+        half = np.sqrt(np.diag(self._errors())) * ndtri(
+            (1 + check_number("level", level, gt=0, lt=1)) / 2
+        )
         return pd.DataFrame(
             {
                 "estimate": self.params_,
                 "standard_error": self.standard_errors_,
-                "lower": self.params_ * np.exp(-half),
-                "upper": self.params_ * np.exp(half),
+                "lower": self._natural(self._theta() - half),
+                "upper": self._natural(self._theta() + half),
             }
         )
 
-    def posterior(self, draws: int = 4000, seed: int = 0) -> pd.DataFrame:
-        """Return weighted draws from the posterior under a flat prior on the log parameters.
+    def posterior(
+        self, draws: int = 4000, seed: int = 0, prior: Prior | None = None
+    ) -> pd.DataFrame:
+        """Return draws from the posterior of the parameters, without a sampler.
 
-        Importance sampling from a multivariate t with 5 degrees of freedom around the mode: no
-        chain, no warm-up. The effective number of draws is in ``attrs["effective_size"]``.
+        Draws from a multivariate t with 5 degrees of freedom around the mode, weighted by the
+        exact likelihood and the prior, smoothed (Vehtari et al. 2024) and resampled: no chain, no
+        warm-up. Any prediction takes the frame as ``draws=``.
 
         Parameters
         ----------
         draws : int
-            Number of draws.
+            Number of draws, at least 100.
         seed : int
             Seed of the generator.
+        prior : callable, optional
+            Takes a frame with a column a parameter and a row a draw, and returns the log of the
+            prior density of each row, up to a constant. Without it, the log of each parameter is
+            normal with a standard deviation of 3 (a factor of 20 either way) around 0, or, for
+            parameters in units of time or money, around the log of the mean length of
+            observation or the mean spend; the prior of coefficients of covariates is flat.
 
         Returns
         -------
         DataFrame
-            One row a draw: the parameters and ``weight`` (sums to 1).
+            One row a draw, a column a parameter. ``attrs["effective_size"]`` says how many
+            independent draws they are worth, ``attrs["pareto_k"]`` is the diagnostic: below 0.7
+            the draws can be relied on.
 
         Raises
         ------
         InputError
-            If the model was not fitted in this session, or its fit has no proper maximum.
+            If the model was not fitted in this session, its fit has no proper maximum, or Pareto
+            k is above 0.7.
         """
         covariance = self._interval_covariance()
         if self._log_likelihood is None:
             raise fail("the model was loaded and has no data", "fit it to draw from its posterior")
-        n = check_integer("draws", draws, ge=1)
-        generator = np.random.default_rng(check_integer("seed", seed, ge=0))
-        freedom, k = 5.0, len(self.params_)
-        normal = generator.standard_normal((n, k))
-        scaled = normal / np.sqrt(generator.chisquare(freedom, n) / freedom)[:, None]
-        theta = self._theta() + scaled @ np.linalg.cholesky(covariance).T
-        proposal = -(freedom + k) / 2 * np.log1p((scaled**2).sum(axis=1) / freedom)
-        target = np.array([self._log_likelihood(point) for point in theta])
-        weight = np.exp(target - proposal - (target - proposal).max())
-        weight /= weight.sum()
-        frame = pd.DataFrame(np.exp(theta), columns=list(self.parameter_names))
-        frame["weight"] = weight
-        frame.attrs["effective_size"] = float(1 / (weight**2).sum())
+        likelihood = self._log_likelihood
+        k = len(self.parameter_names)
+
+        def log_target(theta: FloatArray) -> FloatArray:
+            if prior is None:
+                off = (theta[:, :k] - self._prior_centre[:k]) / _PRIOR_SPREAD
+                return likelihood(theta) - (off**2).sum(axis=1) / 2
+            density = np.asarray(prior(self._draw_frame(theta)), dtype=np.float64)
+            if density.shape != (len(theta),) or np.isnan(density).any():
+                raise fail(
+                    f"prior returned an array of shape {density.shape} for {len(theta)} draws, "
+                    f"with {int(np.isnan(density).sum())} missing values",
+                    "return one log density for each row",
+                )
+            # The density of the logarithm of a parameter is that of the parameter times it.
+            return likelihood(theta) + density + theta[:, :k].sum(axis=1)
+
+        theta, effective, shape = importance_resample(
+            self._theta(),
+            covariance,
+            log_target,
+            check_integer("draws", draws, ge=100),
+            check_integer("seed", seed, ge=0),
+        )
+        frame = self._draw_frame(theta)
+        frame.attrs.update(effective_size=effective, pareto_k=shape)
         return frame
 
     def save(self, path: str | Path) -> None:
@@ -227,6 +258,7 @@ class LifetimeModel(ABC):
             "model": type(self).__name__,
             "unit": self.unit_,
             "params": self.params_.to_dict(),
+            "state": self._state(),
             "fit": None
             if covariance is None
             else {
@@ -245,11 +277,14 @@ class LifetimeModel(ABC):
     @classmethod
     def _from_saved(cls, content: Mapping[str, Any]) -> Self:
         """Return the model that ``save`` wrote."""
-        model = cls.from_params(content["params"], content["unit"])
+        model = cls()
+        model._restore(content["state"])
+        model._take_params(content["params"])
+        model.unit_ = None if content["unit"] is None else check_unit(content["unit"], cls._units)
         fit = content["fit"]
         if fit is not None:
             covariance = fit["log_covariance"]
-            k = len(cls.parameter_names)
+            k = len(model.params_)
             model._set_fit(
                 np.full((k, k), np.nan) if covariance is None else np.array(covariance, float),
                 fit["log_likelihood"],
@@ -258,11 +293,23 @@ class LifetimeModel(ABC):
             )
         return model
 
+    def _state(self) -> dict[str, Any]:
+        """Return what else a file has to hold for the model to be the same, as plain JSON."""
+        return {}
+
+    def _restore(self, state: Mapping[str, Any]) -> None:  # noqa: B027 (most have no state)
+        """Take over what `_state` returned."""
+
     def __repr__(self) -> str:
         name = type(self).__name__
         if not hasattr(self, "params_"):
             return f"{name}()"
         parts = [f"{key}={value:.6g}" for key, value in self.params_.items()]
+        parts += [
+            f"{name}={value}"
+            for name, value in self._state().items()
+            if isinstance(value, int) and value != 1
+        ]
         if self.unit_ is not None:
             parts.append(f"unit={UNIT_WORDS[self.unit_]}")
         if hasattr(self, "n_customers_"):
@@ -271,8 +318,46 @@ class LifetimeModel(ABC):
 
     # -- for the models -------------------------------------------------------------------
 
+    def _take_params(self, params: Mapping[str, float]) -> None:
+        """Set the parameters by name, every one checked."""
+        names = self._names()
+        if set(params) != set(names):
+            raise fail(
+                f"params has the names {', '.join(map(str, params))}",
+                f"they must be {', '.join(names)}",
+            )
+        # Coefficients of covariates, behind the parameters, may have any sign.
+        checked = [
+            check_number(name, params[name], gt=0 if name in self.parameter_names else None)
+            for name in names
+        ]
+        self.params_ = pd.Series(checked, index=names, name="estimate")
+
+    def _names(self) -> list[str]:
+        return [*self.parameter_names, *self._coefficients]
+
     def _theta(self) -> FloatArray:
-        return np.log(self.params_.to_numpy(dtype=np.float64))
+        theta = self.params_.to_numpy(dtype=np.float64, copy=True)
+        k = len(self.parameter_names)
+        theta[:k] = np.log(theta[:k])
+        return theta
+
+    def _natural(self, theta: FloatArray) -> FloatArray:
+        """Return parameters from log parameters, along the last axis."""
+        params = np.array(theta, dtype=np.float64)
+        k = len(self.parameter_names)
+        params[..., :k] = np.exp(params[..., :k])
+        return params
+
+    def _slope(self) -> FloatArray:
+        """Return the slope of each parameter by its logarithm."""
+        slope = np.ones(len(self._names()))
+        k = len(self.parameter_names)
+        slope[:k] = self._require_fit()[:k]
+        return slope
+
+    def _draw_frame(self, theta: FloatArray) -> pd.DataFrame:
+        return pd.DataFrame(self._natural(theta), columns=self._names())
 
     def _require_fit(self) -> FloatArray:
         """Return the parameters; raise if there are none yet."""
@@ -288,8 +373,7 @@ class LifetimeModel(ABC):
         return self._log_covariance
 
     def _labelled(self, matrix: FloatArray) -> pd.DataFrame:
-        names = list(self.parameter_names)
-        return pd.DataFrame(matrix, index=names, columns=names)
+        return pd.DataFrame(matrix, index=self._names(), columns=self._names())
 
     def _interval_covariance(self) -> FloatArray:
         """Return the covariance of the log parameters; raise where it is not usable."""
@@ -303,15 +387,28 @@ class LifetimeModel(ABC):
         return covariance
 
     def _finish(
-        self, optimum: Optimum, log_scale: FloatArray, log_likelihood: float, n_customers: float
+        self,
+        optimum: Optimum,
+        log_scale: FloatArray,
+        log_likelihood: float,
+        n_customers: float,
+        back: FloatArray | None = None,
     ) -> None:
-        """Set every fitted attribute from where Newton stopped, on data divided by a scale."""
-        estimates = np.exp(optimum.theta + log_scale)
-        self.params_ = pd.Series(estimates, index=list(self.parameter_names), name="estimate")
+        """Set every fitted attribute from where Newton stopped, on data divided by a scale.
+
+        ``back`` is the matrix that leads from the log parameters Newton moved to ours.
+        """
+        theta = optimum.theta if back is None else back @ optimum.theta
+        self.params_ = pd.Series(
+            self._natural(theta + log_scale), index=self._names(), name="estimate"
+        )
+        self._prior_centre = log_scale
         covariance = np.full(optimum.hessian.shape, np.nan)
-        trouble = optimum.trouble(self.parameter_names, n_customers)
+        trouble = optimum.trouble(self._names(), n_customers)
         if not trouble:
             covariance = np.asarray(np.linalg.inv(optimum.hessian) / n_customers, np.float64)
+            if back is not None:
+                covariance = back @ covariance @ back.T
         self._set_fit(covariance, log_likelihood, n_customers, not trouble)
         self.convergence_message_ = trouble
         if trouble:
@@ -339,41 +436,40 @@ class LifetimeModel(ABC):
         covariance = self._interval_covariance()
         if points is None:
             points = low_discrepancy(N_DRAWS, len(covariance))
-        return np.exp(self._theta() + ndtri(points) @ np.linalg.cholesky(covariance).T)
+        return self._natural(self._theta() + ndtri(points) @ np.linalg.cholesky(covariance).T)
 
+    def _given_draws(self, draws: Any) -> FloatArray:
+        """Return the draws of ``draws``, a frame as `posterior` returns it, as an array."""
+        names = self._names()
+        check_columns(draws, names, "draws")
+        if len(draws) == 0:
+            raise fail("draws has no rows", "pass the frame of posterior()")
+        k = len(self.parameter_names)
+        columns = [
+            check_values(name, draws[name], gt=0 if i < k else None) for i, name in enumerate(names)
+        ]
+        return np.column_stack(columns)
 
-def low_discrepancy(n: int, dimensions: int) -> FloatArray:
-    """Return ``n`` evenly spread points in the open unit cube.
+    def _summarise(
+        self,
+        evaluate: Callable[[FloatArray, slice], FloatArray],
+        n_rows: int,
+        interval: float | None,
+        draws: Any,
+        centre: Centre = "mean",
+    ) -> dict[str, FloatArray]:
+        """Return estimate, lower and upper of a prediction; the bounds where they are asked for.
 
-    The additive recurrence of the generalised golden ratio g, the root of
-    g^(d+1) = g + 1 (Roberts 2018).
-    """
-    ratio = 2.0
-    for _ in range(64):
-        ratio = (1.0 + ratio) ** (1.0 / (dimensions + 1))
-    steps = ratio ** -np.arange(1.0, dimensions + 1)
-    return (0.5 + np.outer(np.arange(1.0, n + 1), steps)) % 1.0
-
-
-def interval_bounds(
-    evaluate: Callable[[FloatArray, slice], FloatArray],
-    draws: FloatArray,
-    n_rows: int,
-    level: float,
-) -> tuple[FloatArray, FloatArray]:
-    """Return the lower and upper quantile over ``draws`` of a prediction, a row at a time block.
-
-    ``evaluate(params, block)`` predicts for the rows in ``block``.
-    """
-    tail = (1 - check_number("interval", level, gt=0, lt=1)) / 2
-    lower, upper = np.empty(n_rows), np.empty(n_rows)
-    size = max(1, _BLOCK // len(draws))
-    for start in range(0, n_rows, size):
-        block = slice(start, min(start + size, n_rows))
-        values = np.stack([evaluate(params, block) for params in draws])
-        values.sort(axis=0)
-        # Order statistics, not interpolated: predictions may be infinite.
-        last = len(draws) - 1
-        lower[block] = values[int(np.floor(tail * last))]
-        upper[block] = values[int(np.ceil((1 - tail) * last))]
-    return lower, upper
+        ``evaluate(params, block)`` predicts for the rows in ``block``. The estimate is the
+        prediction at the estimates, or with given draws the mean (median) over them.
+        """
+        if interval is not None:
+            check_number("interval", interval, gt=0, lt=1)
+        everything = slice(0, n_rows)
+        if draws is not None:
+            return over_draws(evaluate, self._given_draws(draws), n_rows, interval, centre)
+        estimate = {"estimate": evaluate(self._require_fit(), everything)}
+        if interval is None:
+            return estimate
+        bounds = over_draws(evaluate, self._draws(), n_rows, interval, None)
+        return estimate | bounds

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,7 +47,7 @@ class Optimum:
         eigenvalues = np.linalg.eigvalsh(self.hessian)
         return bool(eigenvalues[0] > 1e-12 * max(1.0, eigenvalues[-1]))
 
-    def trouble(self, names: tuple[str, ...], n: float) -> str:
+    def trouble(self, names: Sequence[str], n: float) -> str:
         """Return why this is no proper maximum for ``n`` customers; empty where it is one."""
         away = [name for name, at in zip(names, self.theta, strict=True) if abs(at) > RUNAWAY]
         ran = f" ({', '.join(away)} ran away)" if away else ""
@@ -99,7 +99,9 @@ def _line_search(
         trial = theta + length * step
         new, gradient, hessian = objective(trial)
         finite = np.isfinite(new) and np.isfinite(gradient).all() and np.isfinite(hessian).all()
-        if finite and new <= value + 1e-4 * length * slope + 1e-15:
+        # Rounding of the value itself is no rise.
+        rounding = 1e-14 * max(1.0, abs(value))
+        if finite and new <= value + 1e-4 * length * slope + rounding:
             return trial, new, gradient, hessian
         length /= 2
     return None

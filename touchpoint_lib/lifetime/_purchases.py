@@ -3,48 +3,36 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from touchpoint_lib._checks import (
     DAYS_PER_YEAR,
-    UNIT_DAYS,
     FloatArray,
     check_integer,
     check_number,
     check_values,
     fail,
 )
-from touchpoint_lib.lifetime._base import LifetimeModel, interval_bounds
-from touchpoint_lib.lifetime._rows import (
-    Rows,
-    check_rows,
-    common_unit,
-    customer_frame,
-    group_with_inverse,
-)
-
-#: A prediction for rows at parameters; the third argument is one extra value a row, or none.
-Evaluate = Callable[[FloatArray, Rows, Any], FloatArray]
-PerCustomer = float | pd.Series | npt.NDArray[np.float64]
+from touchpoint_lib.lifetime._predictions import Params, PerCustomer, RowModel
+from touchpoint_lib.lifetime._rows import Rows
 
 
-class PurchaseModel(LifetimeModel):
+class PurchaseModel(RowModel):
     """Base of the models that predict purchases from frequency, recency and T.
 
     Every prediction takes the frame of `rfm_summary` and returns a Series on its index; with
     ``interval=0.95`` it returns a frame with ``estimate``, ``lower`` and ``upper``, the
-    quantiles over draws of the log parameters. Times are in the unit of the model. No
-    prediction is ever NaN.
+    quantiles over draws of the log parameters. ``draws=model.posterior()`` takes them from the
+    posterior instead; the estimate is then the mean over the draws (the median of times, which
+    may be infinite). Times are in the unit of the model. No prediction is ever NaN.
     """
 
     def probability_alive(
-        self, customers: Any, future: float = 0, *, interval: float | None = None
+        self, customers: Any, future: float = 0, *, interval: float | None = None, draws: Any = None
     ) -> pd.Series | pd.DataFrame:
         """Return the probability that each customer is alive, at T or ``future`` after it.
 
@@ -56,23 +44,26 @@ class PurchaseModel(LifetimeModel):
             Time after the end of observation, >= 0, in the unit.
         interval : float, optional
             Level of an interval, in (0, 1).
+        draws : DataFrame, optional
+            From `posterior`, for the posterior's own mean and interval.
 
         Raises
         ------
         InputError
             If a value is missing or impossible, or the unit differs from the model's.
         """
-        ahead = check_number("future", future, ge=0)
+        ahead = self._check_time("future", future)
         return self._predict(
             customers,
             "probability_alive",
             lambda params, rows, _: self._alive(params, rows, ahead),
             interval,
+            draws,
             grouped=ahead > 0,
         )
 
     def expected_purchases(
-        self, customers: Any, horizon: float, *, interval: float | None = None
+        self, customers: Any, horizon: float, *, interval: float | None = None, draws: Any = None
     ) -> pd.Series | pd.DataFrame:
         """Return the expected number of purchases of each customer within ``horizon``.
 
@@ -84,18 +75,21 @@ class PurchaseModel(LifetimeModel):
             Length of the future window, >= 0, in the unit.
         interval : float, optional
             Level of an interval, in (0, 1).
+        draws : DataFrame, optional
+            From `posterior`, for the posterior's own mean and interval.
 
         Raises
         ------
         InputError
             If a value is missing or impossible, or the unit differs from the model's.
         """
-        ahead = check_number("horizon", horizon, ge=0)
+        ahead = self._check_time("horizon", horizon)
         return self._predict(
             customers,
             "expected_purchases",
             lambda params, rows, _: self._purchases(params, rows, ahead),
             interval,
+            draws,
             grouped=False,
         )
 
@@ -106,6 +100,7 @@ class PurchaseModel(LifetimeModel):
         horizon: float | None = None,
         *,
         interval: float | None = None,
+        draws: Any = None,
     ) -> pd.Series | pd.DataFrame:
         """Return the expected purchases, each discounted from its date to the end of observation.
 
@@ -133,47 +128,61 @@ class PurchaseModel(LifetimeModel):
         discounted expected residual transactions (DERT), here for any purchase model.
         """
         rate = self._rate_per_unit(discount_rate, horizon)
-        ahead = None if horizon is None else check_number("horizon", horizon, ge=0)
+        ahead = None if horizon is None else self._check_time("horizon", horizon)
         return self._predict(
             customers,
             "discounted_expected_purchases",
             lambda params, rows, _: self._discounted(params, rows, rate, ahead),
             interval,
+            draws,
         )
 
     def probability_of_purchase(
-        self, customers: Any, horizon: float, *, interval: float | None = None
+        self, customers: Any, horizon: float, *, interval: float | None = None, draws: Any = None
     ) -> pd.Series | pd.DataFrame:
         """Return the probability that each customer buys at least once within ``horizon``.
 
         Parameters and errors are those of `expected_purchases`.
         """
-        ahead = check_number("horizon", horizon, ge=0)
+        ahead = self._check_time("horizon", horizon)
         return self._predict(
             customers,
             "probability_of_purchase",
             lambda params, rows, _: self._buys(params, rows, ahead),
             interval,
+            draws,
         )
 
     def probability_of_n_purchases(
-        self, customers: Any, n: int, horizon: float, *, interval: float | None = None
+        self,
+        customers: Any,
+        n: int,
+        horizon: float,
+        *,
+        interval: float | None = None,
+        draws: Any = None,
     ) -> pd.Series | pd.DataFrame:
         """Return the probability of exactly ``n`` purchases of each customer within ``horizon``.
 
         Parameters and errors are those of `expected_purchases`; ``n`` is a whole number >= 0.
         """
-        ahead = check_number("horizon", horizon, ge=0)
+        ahead = self._check_time("horizon", horizon)
         number = check_integer("n", n, ge=0)
         return self._predict(
             customers,
             "probability_of_n_purchases",
             lambda params, rows, _: self._buys_n(params, rows, number, ahead),
             interval,
+            draws,
         )
 
     def time_to_next_purchase(
-        self, customers: Any, quantile: float = 0.5, *, interval: float | None = None
+        self,
+        customers: Any,
+        quantile: float = 0.5,
+        *,
+        interval: float | None = None,
+        draws: Any = None,
     ) -> pd.Series | pd.DataFrame:
         """Return the time after T by which each customer has bought with this probability.
 
@@ -198,10 +207,17 @@ class PurchaseModel(LifetimeModel):
             "time_to_next_purchase",
             lambda params, rows, _: self._next_purchase(params, rows, q),
             interval,
+            draws,
+            centre="median",
         )
 
     def dormancy_gap(
-        self, customers: Any, alive: PerCustomer = 0.5, *, interval: float | None = None
+        self,
+        customers: Any,
+        alive: PerCustomer = 0.5,
+        *,
+        interval: float | None = None,
+        draws: Any = None,
     ) -> pd.Series | pd.DataFrame:
         """Return the silence after the last purchase at which P(alive) has fallen to ``alive``.
 
@@ -225,7 +241,9 @@ class PurchaseModel(LifetimeModel):
             "dormancy_gap",
             self._dormancy,
             interval,
+            draws,
             extra=("alive", alive, partial(check_values, gt=0, le=1)),
+            centre="median",
         )
 
     def own_return_probability(
@@ -235,6 +253,7 @@ class PurchaseModel(LifetimeModel):
         horizon: float,
         *,
         interval: float | None = None,
+        draws: Any = None,
     ) -> pd.Series | pd.DataFrame:
         """Return the probability of a purchase within ``horizon``, unprompted, after ``silence``.
 
@@ -253,9 +272,9 @@ class PurchaseModel(LifetimeModel):
         interval : float, optional
             Level of an interval, in (0, 1).
         """
-        ahead = check_number("horizon", horizon, ge=0)
+        ahead = self._check_time("horizon", horizon)
 
-        def evaluate(params: FloatArray, rows: Rows, after: Any) -> FloatArray:
+        def evaluate(params: Params, rows: Rows, after: Any) -> FloatArray:
             later = Rows(rows.frequency, rows.recency, rows.recency + after, rows.count)
             return self._buys(params, later, ahead)
 
@@ -264,61 +283,116 @@ class PurchaseModel(LifetimeModel):
             "own_return_probability",
             evaluate,
             interval,
-            extra=("silence", silence, partial(check_values, ge=0)),
+            draws,
+            extra=("silence", silence, partial(check_values, ge=0, whole=self._whole_times)),
+        )
+
+    def purchase_hazard(
+        self,
+        customers: Any,
+        ahead: float = 0,
+        *,
+        interval: float | None = None,
+        draws: Any = None,
+    ) -> pd.Series | pd.DataFrame:
+        """Return the rate of the next purchase at T + ``ahead``, given none until then.
+
+        Purchases a unit of time, with the chance that the customer is gone taken in. Where gaps
+        are regular it rises towards the customer's own rhythm and then falls.
+
+        Parameters
+        ----------
+        customers : DataFrame or CustomerBase
+            With frequency, recency and T.
+        ahead : float
+            Time after T without a purchase, >= 0, in the unit.
+        interval : float, optional
+            Level of an interval, in (0, 1).
+        draws : DataFrame, optional
+            From `posterior`.
+        """
+        later = self._check_time("ahead", ahead)
+        return self._predict(
+            customers,
+            "purchase_hazard",
+            lambda params, rows, _: self._hazard(params, rows, later),
+            interval,
+            draws,
         )
 
     def expected_purchases_new_customer(
-        self, horizon: float, *, interval: float | None = None
-    ) -> float | pd.Series:
+        self,
+        horizon: float,
+        *,
+        covariates: pd.DataFrame | None = None,
+        interval: float | None = None,
+        draws: Any = None,
+    ) -> float | pd.Series | pd.DataFrame:
         """Return the expected repeat purchases of a customer in the ``horizon`` after the first.
 
-        With ``interval`` a Series of estimate, lower and upper.
+        With ``interval`` a Series of estimate, lower and upper. A model with covariates needs
+        ``covariates``, a frame of them with one row a new customer, and returns what
+        `expected_purchases` returns.
         """
-        ahead = check_number("horizon", horizon, ge=0)
-        return self._newcomer(lambda p, rows, _: self._purchases(p, rows, ahead), interval)
+        ahead = self._check_time("horizon", horizon)
+        return self._newcomer(
+            lambda p, rows, _: self._purchases(p, rows, ahead), covariates, interval, draws
+        )
 
     def probability_of_n_purchases_new_customer(
-        self, n: int, horizon: float, *, interval: float | None = None
-    ) -> float | pd.Series:
+        self,
+        n: int,
+        horizon: float,
+        *,
+        covariates: pd.DataFrame | None = None,
+        interval: float | None = None,
+        draws: Any = None,
+    ) -> float | pd.Series | pd.DataFrame:
         """Return the probability of ``n`` repeat purchases in the ``horizon`` after the first.
 
-        With ``interval`` a Series of estimate, lower and upper.
+        ``covariates``, ``interval`` and ``draws`` are those of `expected_purchases_new_customer`.
         """
-        ahead = check_number("horizon", horizon, ge=0)
+        ahead = self._check_time("horizon", horizon)
         number = check_integer("n", n, ge=0)
-        return self._newcomer(lambda p, rows, _: self._buys_n(p, rows, number, ahead), interval)
+        return self._newcomer(
+            lambda p, rows, _: self._buys_n(p, rows, number, ahead), covariates, interval, draws
+        )
 
     # -- what a model defines, on rows, at given parameters ----------------------------------
 
     @abstractmethod
-    def _alive(self, params: FloatArray, rows: Rows, future: float) -> FloatArray:
+    def _alive(self, params: Params, rows: Rows, future: float) -> FloatArray:
         """P(alive at T + future)."""
 
     @abstractmethod
-    def _purchases(self, params: FloatArray, rows: Rows, horizon: float) -> FloatArray:
+    def _purchases(self, params: Params, rows: Rows, horizon: float) -> FloatArray:
         """E[purchases in (T, T + horizon]]."""
 
     @abstractmethod
     def _discounted(
-        self, params: FloatArray, rows: Rows, rate: float, horizon: float | None
+        self, params: Params, rows: Rows, rate: float, horizon: float | None
     ) -> FloatArray:
         """E[sum of exp(-rate t) over the purchases]; ``rate`` a unit."""
 
     @abstractmethod
-    def _buys(self, params: FloatArray, rows: Rows, horizon: float) -> FloatArray:
+    def _buys(self, params: Params, rows: Rows, horizon: float) -> FloatArray:
         """P(at least one purchase in (T, T + horizon])."""
 
     @abstractmethod
-    def _buys_n(self, params: FloatArray, rows: Rows, n: int, horizon: float) -> FloatArray:
+    def _buys_n(self, params: Params, rows: Rows, n: int, horizon: float) -> FloatArray:
         """P(n purchases in (T, T + horizon])."""
 
     @abstractmethod
-    def _next_purchase(self, params: FloatArray, rows: Rows, quantile: float) -> FloatArray:
+    def _next_purchase(self, params: Params, rows: Rows, quantile: float) -> FloatArray:
         """Quantile of the time to the next purchase."""
 
     @abstractmethod
-    def _dormancy(self, params: FloatArray, rows: Rows, alive: Any) -> FloatArray:
+    def _dormancy(self, params: Params, rows: Rows, alive: Any) -> FloatArray:
         """Silence at which P(alive) is ``alive``."""
+
+    @abstractmethod
+    def _hazard(self, params: Params, rows: Rows, ahead: float) -> FloatArray:
+        """Rate of the next purchase at T + ahead, given none in (T, T + ahead]."""
 
     # -- shared ------------------------------------------------------------------------------
 
@@ -329,85 +403,11 @@ class PurchaseModel(LifetimeModel):
         if self.unit_ is None:
             raise fail(
                 "the model's unit is unknown, and discount_rate is a year",
-                'fit on the frame of rfm_summary, or pass unit="D" or "W"',
+                "fit on the frame of rfm_summary, or pass unit= "
+                + " or ".join(f'"{unit}"' for unit in self._units),
             )
         if horizon is None and yearly == 0:
             raise fail(
                 "discount_rate is 0 over an endless horizon", "give a horizon, or a rate > 0"
             )
-        return float(np.log1p(yearly)) * UNIT_DAYS[self.unit_] / DAYS_PER_YEAR
-
-    def _predict(
-        self,
-        customers: Any,
-        name: str,
-        evaluate: Evaluate,
-        interval: float | None,
-        *,
-        grouped: bool = True,
-        extra: tuple[str, Any, Callable[..., FloatArray]] | None = None,
-    ) -> pd.Series | pd.DataFrame:
-        """Evaluate on the distinct rows and scatter back, with an interval if asked.
-
-        ``extra`` is (name, value or values a customer, their check); such rows are not grouped.
-        """
-        params = self._require_fit()
-        frame = customer_frame(customers)
-        rows = check_rows(frame)
-        self._check_unit(frame)
-        values = None if extra is None else _per_customer(*extra, frame.index)
-        if values is None and (grouped or interval is not None):
-            rows, inverse = group_with_inverse(rows)
-        else:
-            inverse = np.arange(len(frame))
-        estimate = evaluate(params, rows, values)
-        if interval is None:
-            return pd.Series(estimate[inverse], index=frame.index, name=name)
-
-        def on_block(draw: FloatArray, block: slice) -> FloatArray:
-            return evaluate(draw, rows.part(block), None if values is None else values[block])
-
-        lower, upper = interval_bounds(on_block, self._draws(), len(estimate), interval)
-        return pd.DataFrame(
-            {"estimate": estimate[inverse], "lower": lower[inverse], "upper": upper[inverse]},
-            index=frame.index,
-        )
-
-    def _newcomer(self, evaluate: Evaluate, interval: float | None) -> float | pd.Series:
-        """Evaluate for a customer on the day of the first purchase."""
-        params = self._require_fit()
-        zero = np.zeros(1)
-        rows = Rows(zero, zero, zero, np.ones(1))
-        estimate = float(evaluate(params, rows, None)[0])
-        if interval is None:
-            return estimate
-        lower, upper = interval_bounds(
-            lambda draw, _: evaluate(draw, rows, None), self._draws(), 1, interval
-        )
-        return pd.Series({"estimate": estimate, "lower": lower[0], "upper": upper[0]})
-
-    def _check_unit(self, frame: pd.DataFrame) -> None:
-        own = common_unit(frame.attrs, None)
-        if own is not None and self.unit_ is not None and own != self.unit_:
-            raise fail(
-                f'the customers are summarised in "{own}", the model was fitted in "{self.unit_}"',
-                f'call rfm_summary(..., unit="{self.unit_}")',
-            )
-
-
-def _per_customer(
-    name: str, value: Any, check: Callable[..., FloatArray], index: pd.Index[Any]
-) -> FloatArray:
-    """Return one value a customer from a number, an array in their order, or a Series."""
-    if isinstance(value, pd.Series) and not value.index.equals(index):
-        raise fail(
-            f"{name} has an index that differs from that of customers",
-            f"pass {name}.reindex(customers.index)",
-        )
-    values = check(name, value, index=index if np.ndim(value) else None)
-    if values.ndim > 1 or (values.ndim == 1 and len(values) != len(index)):
-        raise fail(
-            f"{name} has shape {values.shape} for {len(index)} customers",
-            "pass one number, or one value a customer",
-        )
-    return np.broadcast_to(values, (len(index),)).astype(np.float64)
+        return float(np.log1p(yearly)) * self._units[self.unit_] / DAYS_PER_YEAR

@@ -8,7 +8,7 @@ three are sufficient).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from touchpoint_lib._checks import FloatArray, Unit, check_columns, check_unit, check_values, fail
+from touchpoint_lib._checks import (
+    UNIT_DAYS,
+    FloatArray,
+    Unit,
+    check_columns,
+    check_unit,
+    check_values,
+    fail,
+)
 from touchpoint_lib.data.transactions import CustomerBase
 
 IntArray = npt.NDArray[np.int64]
@@ -43,8 +51,8 @@ class Rows:
     def n_customers(self) -> float:
         return float(self.count.sum())
 
-    def part(self, block: slice) -> Rows:
-        """Return the rows in ``block``."""
+    def part(self, block: Any) -> Rows:
+        """Return the rows in ``block``: a slice, positions or a mask."""
         return Rows(self.frequency[block], self.recency[block], self.T[block], self.count[block])
 
 
@@ -86,16 +94,18 @@ def check_rows(frame: pd.DataFrame) -> Rows:
     return Rows(frequency, recency, age, count)
 
 
-def common_unit(attrs: Any, unit: str | None) -> Unit | None:
+def common_unit(
+    attrs: Any, unit: str | None, known: Mapping[str, float] = UNIT_DAYS
+) -> Unit | None:
     """Return the one unit that the frame's attrs and the argument name; raise if they differ."""
     own = attrs.get("unit")
     if unit is None:
-        return None if own is None else check_unit(own)
-    checked = check_unit(unit)
+        return None if own is None else check_unit(own, known)
+    checked = check_unit(unit, known)
     if own is not None and own != checked:
         raise fail(
-            f'unit is "{checked}", but the customers were summarised in "{own}"',
-            f'leave unit out, or call rfm_summary(..., unit="{checked}")',
+            f'unit is "{checked}", but the times of the data are in "{own}"',
+            f'leave unit out, or make the data in "{checked}": rfm_summary(..., unit="{checked}")',
         )
     return checked
 
@@ -119,6 +129,21 @@ def group_with_inverse(rows: Rows) -> tuple[Rows, IntArray]:
     """Return the distinct rows, and for every customer the row that it belongs to."""
     (frequency, recency, age), inverse = _distinct(rows.frequency, rows.recency, rows.T)
     return Rows(frequency, recency, age, tally(inverse, rows.count)), inverse
+
+
+def group_with_design(rows: Rows, design: FloatArray) -> tuple[Rows, FloatArray, IntArray]:
+    """Return the distinct rows of customers and covariates, those covariates, and the way back."""
+    pattern = np.zeros(len(design), dtype=np.int64)
+    for column in design.T:
+        code, values = pd.factorize(column)
+        pattern = pd.factorize(pattern * len(values) + code)[0]
+    (frequency, recency, age, _), inverse = _distinct(
+        rows.frequency, rows.recency, rows.T, pattern.astype(np.float64)
+    )
+    first = np.empty(len(age), dtype=np.int64)
+    first[inverse[::-1]] = np.arange(len(inverse) - 1, -1, -1)
+    count = tally(inverse, rows.count, len(age))
+    return Rows(frequency, recency, age, count), design[first], inverse
 
 
 def distinct_pairs(

@@ -7,36 +7,33 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
-from scipy.special import gammaln, polygamma, psi
+from scipy.special import gammaincinv, gammaln, polygamma, psi
 
 from touchpoint_lib._checks import (
     FloatArray,
     check_columns,
+    check_integer,
     check_number,
     check_values,
     fail,
 )
 from touchpoint_lib.data.transactions import CustomerBase
-from touchpoint_lib.lifetime._base import (
-    N_DRAWS,
-    LifetimeModel,
-    interval_bounds,
-    low_discrepancy,
-)
+from touchpoint_lib.lifetime._base import LifetimeModel
+from touchpoint_lib.lifetime._intervals import N_DRAWS, low_discrepancy, over_draws
 from touchpoint_lib.lifetime._newton import minimise
 from touchpoint_lib.lifetime._purchases import PurchaseModel
-from touchpoint_lib.lifetime._rows import (
-    IntArray,
-    Rows,
-    check_rows,
-    common_unit,
-    customer_frame,
-    group_with_inverse,
-)
+from touchpoint_lib.lifetime._rows import common_unit, customer_frame
+
+#: Correlation of frequency and spend from which on Gamma-Gamma is doubtful.
+_CORRELATED = 0.3
 
 
 class InfiniteMeanWarning(UserWarning):
-    """The fitted spend distribution has no finite mean; the message says what to do."""
+    """The fitted spend or tenure has no finite mean; the message says what to do."""
+
+
+class SpendCorrelationWarning(UserWarning):
+    """Frequency and spend go together, and Gamma-Gamma takes them for independent."""
 
 
 class GammaGammaModel(LifetimeModel):
@@ -45,11 +42,14 @@ class GammaGammaModel(LifetimeModel):
 
     Fitted on repeat buyers with a positive ``monetary_value``; ``n_left_out_`` counts the
     repeat buyers whose monetary value is 0, about whom the model says nothing.
+    ``spend_correlation_`` is the correlation of frequency and monetary value among the repeat
+    buyers, which the model takes for 0; the fit warns where it is 0.3 or more either way.
 
     References
     ----------
     Fader & Hardie (2013), "The Gamma-Gamma model of monetary value", eq. (1a) likelihood,
-    eq. (5) conditional mean.
+    eq. (5) conditional mean. Fader, Hardie & Lee (2005), "RFM and CLV", on the independence of
+    frequency and spend.
 
     Examples
     --------
@@ -64,6 +64,7 @@ class GammaGammaModel(LifetimeModel):
 
     parameter_names: ClassVar[tuple[str, ...]] = ("p", "q", "gamma")
     n_left_out_: int
+    spend_correlation_: float
 
     def fit(self, customers: Any, unit: str | None = None) -> Self:
         """Estimate p, q and gamma by maximum likelihood.
@@ -89,6 +90,8 @@ class GammaGammaModel(LifetimeModel):
         -----
         ConvergenceWarning
             If the likelihood has no proper maximum.
+        SpendCorrelationWarning
+            If frequency and spend of the repeat buyers go together.
         """
         frame = _spend_frame(customers)
         frequency, spend = _check_spend(frame)
@@ -117,11 +120,21 @@ class GammaGammaModel(LifetimeModel):
         log_scale = np.array([0.0, 0.0, np.log(scale)])
         n = float(weight.sum())
 
-        def log_likelihood(theta: FloatArray) -> float:
-            return -likelihood.derivatives(theta - log_scale)[0] * n - n * float(np.log(scale))
+        def log_likelihood(theta: FloatArray) -> FloatArray:
+            return likelihood.totals(theta - log_scale) - n * float(np.log(scale))
 
         self._log_likelihood = log_likelihood
-        self._finish(optimum, log_scale, log_likelihood(optimum.theta + log_scale), n)
+        here = optimum.theta + log_scale
+        self._finish(optimum, log_scale, float(log_likelihood(here[None])[0]), n)
+        self.spend_correlation_ = _correlation(x, m, weight)
+        if abs(self.spend_correlation_) >= _CORRELATED:
+            warnings.warn(
+                f"frequency and monetary_value of the {n:,.0f} repeat buyers have a correlation "
+                f"of {self.spend_correlation_:.2f}, and Gamma-Gamma takes them for independent; "
+                "fit groups of like frequency on their own, or check values on the holdout",
+                SpendCorrelationWarning,
+                stacklevel=2,
+            )
         return self
 
     @property
@@ -130,7 +143,7 @@ class GammaGammaModel(LifetimeModel):
         return float(_population_mean(self._require_fit()))
 
     def expected_spend(
-        self, customers: Any, *, interval: float | None = None
+        self, customers: Any, *, interval: float | None = None, draws: Any = None
     ) -> pd.Series | pd.DataFrame:
         """Return the expected spend a purchase of each customer.
 
@@ -143,11 +156,14 @@ class GammaGammaModel(LifetimeModel):
             With frequency and monetary_value.
         interval : float, optional
             Level of an interval, in (0, 1).
+        draws : DataFrame, optional
+            From `posterior`, for the posterior's own mean and interval.
 
         Returns
         -------
         Series or DataFrame
-            In money. inf, with an `InfiniteMeanWarning`, where the mean does not exist.
+            In money. inf, with an `InfiniteMeanWarning`, where the mean does not exist;
+            `median_spend` always does.
 
         Raises
         ------
@@ -155,27 +171,74 @@ class GammaGammaModel(LifetimeModel):
             If a value is missing or negative.
         """
         params = self._require_fit()
-        frame = customers.to_frame() if isinstance(customers, CustomerBase) else customers
-        frequency, spend = _check_spend(frame)
-        estimate = _conditional_mean(params, frequency, spend)
-        if np.isinf(estimate).any():
+        expected = self._on_customers(
+            "expected_spend", _conditional_mean, customers, interval, draws
+        )
+        estimate = expected if interval is None else expected["estimate"]
+        endless = int(np.isinf(estimate).sum())
+        if endless:
             warnings.warn(
-                f"q is {params[1]:.3g}: the mean spend is infinite for "
-                f"{int(np.isinf(estimate).sum())} customers; look for extreme amounts in the log",
+                f"q is {params[1]:.3g}: the mean spend is infinite for {endless} customers; use "
+                "median_spend, and look for extreme amounts in the log",
                 InfiniteMeanWarning,
                 stacklevel=2,
             )
-        if interval is None:
-            return pd.Series(estimate, index=frame.index, name="expected_spend")
-        lower, upper = interval_bounds(
-            lambda draw, block: _conditional_mean(draw, frequency[block], spend[block]),
-            self._draws(),
+        return expected
+
+    def median_spend(
+        self, customers: Any, *, interval: float | None = None, draws: Any = None
+    ) -> pd.Series | pd.DataFrame:
+        """Return the median of what each customer's mean spend a purchase may be.
+
+        It is finite even where q <= 1 and the expected spend is not. Parameters and errors are
+        those of `expected_spend`.
+        """
+        return self._on_customers("median_spend", _conditional_median, customers, interval, draws)
+
+    def simulate(self, frequency: Any, seed: int) -> pd.DataFrame:
+        """Draw customers' mean spend from the model.
+
+        Parameters
+        ----------
+        frequency : array of int
+            Repeat purchases of each customer, >= 0.
+        seed : int
+            Seed of the generator.
+
+        Returns
+        -------
+        DataFrame
+            frequency, monetary_value (0 without repeats), and the truth ``mean_spend``.
+        """
+        p, q, gamma = self._require_fit()
+        x = np.atleast_1d(check_values("frequency", frequency, ge=0, whole=True))
+        generator = np.random.default_rng(check_integer("seed", seed, ge=0))
+        level = generator.gamma(q, 1 / gamma, len(x))
+        shape = np.where(x > 0, p * x, 1.0)
+        mean = generator.gamma(shape) / (level * np.maximum(x, 1))
+        return pd.DataFrame(
+            {
+                "frequency": x.astype(np.int64),
+                "monetary_value": np.where(x > 0, mean, 0.0),
+                "mean_spend": p / level,
+            }
+        )
+
+    def _on_customers(
+        self, name: str, evaluate: Any, customers: Any, interval: float | None, draws: Any
+    ) -> pd.Series | pd.DataFrame:
+        self._require_fit()
+        frame = customers.to_frame() if isinstance(customers, CustomerBase) else customers
+        frequency, spend = _check_spend(frame)
+        found = self._summarise(
+            lambda params, block: evaluate(params, frequency[block], spend[block]),
             len(frame),
             interval,
+            draws,
         )
-        return pd.DataFrame(
-            {"estimate": estimate, "lower": lower, "upper": upper}, index=frame.index
-        )
+        if interval is None:
+            return pd.Series(found["estimate"], index=frame.index, name=name)
+        return pd.DataFrame(found, index=frame.index)
 
 
 def customer_lifetime_value(
@@ -249,16 +312,14 @@ def customer_lifetime_value(
     if np.isinf(mean).any():
         raise fail(
             f"the mean spend is infinite (q is {spend.params_['q']:.3g})",
-            "look for extreme amounts in the log, or value purchases with an amount of your own",
+            "look for extreme amounts in the log, or value purchases by spend.median_spend",
         )
     number = purchases.discounted_expected_purchases(frame, discount_rate, horizon)
     value = share * mean * number.to_numpy()
     if interval is None:
         return pd.Series(value, index=frame.index, name="customer_lifetime_value")
-    lower, upper = _joint_interval(
-        purchases, spend, frame, (discount_rate, horizon), share, interval
-    )
-    return pd.DataFrame({"estimate": value, "lower": lower, "upper": upper}, index=frame.index)
+    bounds = _joint_interval(purchases, spend, frame, (discount_rate, horizon), share, interval)
+    return pd.DataFrame({"estimate": value, **bounds}, index=frame.index)
 
 
 def _joint_interval(
@@ -268,23 +329,28 @@ def _joint_interval(
     future: tuple[float, float | None],
     share: float,
     level: float,
-) -> tuple[FloatArray, FloatArray]:
+) -> dict[str, FloatArray]:
     """Return the bounds of value over independent draws of both models' parameters."""
-    k = len(purchases.parameter_names)
-    points = low_discrepancy(N_DRAWS, k + len(spend.parameter_names))
+    k = len(purchases.params_)
+    check_number("interval", level, gt=0, lt=1)
+    points = low_discrepancy(N_DRAWS, k + len(spend.params_))
     draws = np.hstack([purchases._draws(points[:, :k]), spend._draws(points[:, k:])])
     rate = purchases._rate_per_unit(*future)
-    groups: dict[int, tuple[Rows, IntArray]] = {}
+    rows, design, inverse = purchases._rows(frame, grouped=True)
+    frequency, monetary = _check_spend(frame)
+
+    # Purchases on the distinct rows, once for all customers that share them.
+    purchased = [
+        purchases._discounted(purchases._at(draw[:k], design), rows, rate, future[1])
+        for draw in draws
+    ]
 
     def evaluate(draw: FloatArray, block: slice) -> FloatArray:
-        part = frame.iloc[block]
-        if block.start not in groups:
-            groups[block.start] = group_with_inverse(check_rows(part))
-        rows, inverse = groups[block.start]
-        number = purchases._discounted(draw[:k], rows, rate, future[1])[inverse]
-        return share * number * _conditional_mean(draw[k:], *_check_spend(part))
+        mean = _conditional_mean(draw[k:-1], frequency[block], monetary[block])
+        return share * purchased[int(draw[-1])][inverse[block]] * mean
 
-    return interval_bounds(evaluate, draws, len(frame), level)
+    numbered = np.column_stack([draws, np.arange(len(draws))])
+    return over_draws(evaluate, numbered, len(frame), level, None)
 
 
 def _spend_frame(customers: Any) -> Any:
@@ -318,6 +384,19 @@ def _conditional_mean(params: FloatArray, frequency: FloatArray, spend: FloatArr
     )
 
 
+def _conditional_median(params: FloatArray, frequency: FloatArray, spend: FloatArray) -> FloatArray:
+    p, q, gamma = params
+    return p * (gamma + frequency * spend) / gammaincinv(p * frequency + q, 0.5)
+
+
+def _correlation(x: FloatArray, m: FloatArray, weight: FloatArray) -> float:
+    """Return the weighted correlation of x and m; 0 where all have the same x."""
+    total = weight.sum()
+    x, m = x - weight @ x / total, m - weight @ m / total
+    spread = float(np.sqrt((weight @ x**2) * (weight @ m**2)))
+    return float(weight @ (x * m)) / spread if spread > 0 else 0.0
+
+
 class _Likelihood:
     """Mean negative log-likelihood with closed-form derivatives; gamma functions once an x."""
 
@@ -334,6 +413,20 @@ class _Likelihood:
         mean = float(self.weight @ (self.total_spend / self.x)) / self.n
         return np.log([5.0, 4.0, 0.6 * mean])
 
+    def totals(self, theta: FloatArray) -> FloatArray:
+        """Return the log-likelihood at each row of log parameters."""
+        return np.array([self._value(*np.exp(point)) for point in theta])
+
+    def _value(self, p: float, q: float, gamma: float) -> float:
+        k, log_total = self.k, np.log(self.total_spend + gamma)
+        return float(
+            self.k_count @ (gammaln(p * k + q) - gammaln(p * k))
+            + self.n * (q * np.log(gamma) - gammaln(q))
+            + p * (self.sum_x_log_total - self.wx @ log_total)
+            - self.sum_log_m
+            - q * (self.weight @ log_total)
+        )
+
     def derivatives(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         p, q, gamma = params = np.exp(theta)
         k, count, n = self.k, self.k_count, self.n
@@ -342,13 +435,6 @@ class _Likelihood:
         log_0, log_1 = self.weight @ log_total, self.wx @ log_total
         inverse_0, inverse_1 = self.weight @ inverse, self.wx @ inverse
         square = inverse * inverse
-        value = (
-            count @ (gammaln(p * k + q) - gammaln(p * k))
-            + n * (q * theta[2] - gammaln(q))
-            + p * (self.sum_x_log_total - log_1)
-            - self.sum_log_m
-            - q * log_0
-        )
         both, own = psi(p * k + q), psi(p * k)
         gradient = np.array(
             [
@@ -366,4 +452,4 @@ class _Likelihood:
         hessian[1, 2] = hessian[2, 1] = n / gamma - inverse_0
         hessian[2, 2] = -n * q / gamma**2 + p * (self.wx @ square) + q * (self.weight @ square)
         on_log_scale = hessian * np.outer(params, params) + np.diag(gradient * params)
-        return float(-value / n), -gradient * params / n, -on_log_scale / n
+        return -self._value(p, q, gamma) / n, -gradient * params / n, -on_log_scale / n

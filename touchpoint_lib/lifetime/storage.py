@@ -8,16 +8,30 @@ from typing import Any
 
 from touchpoint_lib._checks import fail
 from touchpoint_lib.lifetime._base import FORMAT, FORMAT_VERSION, LifetimeModel
+from touchpoint_lib.lifetime.beta_binomial import BetaGeoBetaBinomModel
 from touchpoint_lib.lifetime.beta_geo import BetaGeoModel, ModifiedBetaGeoModel
+from touchpoint_lib.lifetime.pareto_nbd import ParetoNBDModel
 from touchpoint_lib.lifetime.spend import GammaGammaModel
+from touchpoint_lib.lifetime.subscription import BetaDiscreteWeibullModel, ShiftedBetaGeoModel
 
 _MODELS: dict[str, type[LifetimeModel]] = {
-    model.__name__: model for model in (BetaGeoModel, ModifiedBetaGeoModel, GammaGammaModel)
+    model.__name__: model
+    for model in (
+        BetaGeoModel,
+        ModifiedBetaGeoModel,
+        ParetoNBDModel,
+        BetaGeoBetaBinomModel,
+        GammaGammaModel,
+        ShiftedBetaGeoModel,
+        BetaDiscreteWeibullModel,
+    )
 }
 #: Fitters of lifetimes, with the names it gives to the parameters in our order.
 _FITTERS: dict[str, tuple[type[LifetimeModel], tuple[str, ...]]] = {
     "BetaGeoFitter": (BetaGeoModel, ("r", "alpha", "a", "b")),
     "ModifiedBetaGeoFitter": (ModifiedBetaGeoModel, ("r", "alpha", "a", "b")),
+    "ParetoNBDFitter": (ParetoNBDModel, ("r", "alpha", "s", "beta")),
+    "BetaGeoBetaBinomFitter": (BetaGeoBetaBinomModel, ("alpha", "beta", "gamma", "delta")),
     "GammaGammaFitter": (GammaGammaModel, ("p", "q", "v")),
 }
 
@@ -76,10 +90,11 @@ def from_lifetimes(fitter: Any, unit: str | None = None) -> LifetimeModel:
 
     Parameters
     ----------
-    fitter : BetaGeoFitter, ModifiedBetaGeoFitter or GammaGammaFitter
-        Fitted.
+    fitter : fitter of lifetimes
+        A fitted BetaGeoFitter, ModifiedBetaGeoFitter, ParetoNBDFitter, BetaGeoBetaBinomFitter or
+        GammaGammaFitter.
     unit : {"D", "W"}, optional
-        Unit of the times that it was fitted on.
+        Unit of the times that it was fitted on (BG/BB takes "M" and "Y" too).
 
     Raises
     ------

@@ -1,0 +1,294 @@
+"""Static covariates: what is known of a customer moves the purchase rate and the drop-out.
+
+A formula becomes columns z, and each set of columns moves the logs of some parameters by
+factors that the model names: the log of alpha falls by z @ coefficients of the rate, say. What a
+formula means never depends on the rows it is applied to, so that a fitted model can be kept in
+JSON and applied to one customer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import formulaic
+import numpy as np
+import pandas as pd
+from formulaic.errors import FormulaicError
+
+from touchpoint_lib._checks import FloatArray, check_values, fail
+from touchpoint_lib.lifetime._newton import Objective
+
+#: Functions a formula may call: none depends on other rows.
+_FUNCTIONS = ("np.log", "np.log1p", "np.sqrt", "np.exp")
+_WORD = re.compile(r"[^\W\d][\w.]*")
+_SIGNS = re.compile(r"[\s+*:\-()~\d.^]*")
+#: Spread of the weak prior that keeps a + b from running away: a factor of 20 either way.
+_SPREAD = 3.0
+
+Links = Mapping[str, Mapping[int, float]]
+
+
+@dataclass(frozen=True)
+class Covariates:
+    """Formulas by set ("rate", "dropout"), and the levels of the text columns they use."""
+
+    formulas: Mapping[str, str]
+    levels: Mapping[str, list[str]]
+    columns: Mapping[str, list[str]]
+
+    @classmethod
+    def build(cls, frame: pd.DataFrame, formulas: Mapping[str, str]) -> Self:
+        """Read the formulas on the customers that a model is fitted to.
+
+        Raises
+        ------
+        InputError
+            If a formula cannot be read, a column is missing or has no value, or a column of the
+            design is constant or a combination of the others.
+        """
+        levels: dict[str, list[str]] = {}
+        columns: dict[str, list[str]] = {}
+        for name, formula in formulas.items():
+            for column in _used(name, formula, frame):
+                if _is_text(frame[column]):
+                    # In the order of their names, or of the categories where there are some.
+                    values = pd.Categorical(frame[column]).remove_unused_categories()
+                    levels[column] = [str(value) for value in values.categories]
+        for name, formula in formulas.items():
+            design = _design(name, formula, frame, levels)
+            if design.shape[1] == 0:
+                raise fail(f"{name}_covariates is {formula!r}", "name at least one column")
+            _check_rank(name, design)
+            columns[name] = [f"{name}[{column}]" for column in design.columns]
+        return cls(dict(formulas), levels, columns)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the coefficients."""
+        return tuple(name for group in self.columns.values() for name in group)
+
+    def matrix(self, frame: pd.DataFrame) -> FloatArray:
+        """Return the design of ``frame``, a column a coefficient.
+
+        Raises
+        ------
+        InputError
+            If a column is missing, has no value, or a level the fit has not seen.
+        """
+        parts = [
+            _design(name, formula, frame, self.levels) for name, formula in self.formulas.items()
+        ]
+        return np.hstack([part.to_numpy(dtype=np.float64) for part in parts])
+
+    def shifts(self, links: Links) -> FloatArray:
+        """Return by how much a unit of each column of the design moves the log parameters.
+
+        Shape (4, coefficients), before the coefficients themselves.
+        """
+        moves = np.zeros((4, len(self.names)))
+        start = 0
+        for name, group in self.columns.items():
+            for position, factor in links[name].items():
+                moves[position, start : start + len(group)] = factor
+            start += len(group)
+        return moves
+
+    def spread(self, params: FloatArray, design: FloatArray, links: Links) -> list[Any]:
+        """Return the parameters of each row; those no covariate moves stay numbers."""
+        k = len(params) - len(self.names)
+        moves = self.shifts(links)
+        spread: list[Any] = list(params[:k])
+        for i in range(k):
+            if not moves[i].any():
+                continue
+            with np.errstate(over="ignore", under="ignore"):
+                spread[i] = params[i] * np.exp(design @ (moves[i] * params[k:]))
+            wild = ~(np.isfinite(spread[i]) & (spread[i] > 0))
+            if wild.any():
+                raise fail(
+                    f"the covariates of {int(wild.sum())} rows move a parameter out of all bounds",
+                    "look for extreme values, or take logarithms of the covariates",
+                )
+        return spread
+
+
+def as_formula(name: str, covariates: Any, frame: pd.DataFrame) -> tuple[str, pd.DataFrame]:
+    """Return the formula, and the customers with the columns that it needs.
+
+    ``covariates`` is a formula over columns of ``frame``, or a frame of covariates on the same
+    index, each of which enters as it is.
+    """
+    if isinstance(covariates, str):
+        return covariates, frame
+    if not isinstance(covariates, pd.DataFrame):
+        raise fail(
+            f"{name}_covariates is a {type(covariates).__name__}",
+            "pass a formula such as '~ channel + np.log1p(visits)', or a frame of columns",
+        )
+    if not covariates.index.equals(frame.index):
+        raise fail(
+            f"{name}_covariates has an index that differs from that of customers",
+            f"pass {name}_covariates.reindex(customers.index)",
+        )
+    shared = [
+        column
+        for column in covariates.columns
+        if column in frame.columns and not covariates[column].equals(frame[column])
+    ]
+    if shared:
+        raise fail(
+            f"{name}_covariates and customers differ in {', '.join(map(repr, shared))}",
+            "rename one of them",
+        )
+    new = [column for column in covariates.columns if column not in frame.columns]
+    formula = " + ".join(f"`{column}`" for column in covariates.columns)
+    return formula, frame.join(covariates[new])
+
+
+def objective(
+    row_derivatives: Any,
+    rows: Any,
+    design: FloatArray,
+    moves: FloatArray,
+    penalised: tuple[int, ...],
+) -> Objective:
+    """Return mean negative log-likelihood, gradient and Hessian in log parameters and coefficients.
+
+    ``row_derivatives(params, rows)`` gives those of each row by its own four log parameters, and
+    ``moves`` how the columns of the design shift them. The log of the sum of the ``penalised``
+    parameters is held near 0 by a normal prior that is worth a fraction of one customer.
+    """
+    k = len(moves)
+    weight, n = rows.count, float(rows.count.sum())
+
+    def derivatives(theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+        logs = theta[:k, None] + (moves * theta[k:]) @ design.T
+        value, slope, curve = row_derivatives(np.exp(logs), rows)
+        by_coefficient = moves.T @ (slope * weight)
+        gradient = np.concatenate([slope @ weight, np.einsum("jn,nj->j", by_coefficient, design)])
+        hessian = np.empty((len(theta), len(theta)))
+        weighted = curve * weight
+        mixed = np.einsum("ijn,jm->imn", weighted, moves)
+        hessian[:k, :k] = weighted.sum(axis=2)
+        hessian[:k, k:] = np.einsum("imn,nm->im", mixed, design)
+        hessian[k:, :k] = hessian[:k, k:].T
+        hessian[k:, k:] = np.einsum("il,imn,nl,nm->lm", moves, mixed, design, design, optimize=True)
+        total = float(weight @ value)
+        if penalised:
+            penalty, by_log, by_logs = _penalty(theta, penalised)
+            total -= penalty
+            gradient -= by_log
+            hessian -= by_logs
+        return -total / n, -gradient / n, -hessian / n
+
+    return derivatives
+
+
+def _penalty(theta: FloatArray, at: tuple[int, ...]) -> tuple[float, FloatArray, FloatArray]:
+    """Return half the square of ln(sum) over its spread, with derivatives in the logs."""
+    part = np.exp(theta[list(at)])
+    share, log_sum = part / part.sum(), float(np.log(part.sum()))
+    gradient, hessian = np.zeros(len(theta)), np.zeros((len(theta), len(theta)))
+    gradient[list(at)] = log_sum * share / _SPREAD**2
+    hessian[np.ix_(at, at)] = (
+        np.outer(share, share) + log_sum * (np.diag(share) - np.outer(share, share))
+    ) / _SPREAD**2
+    return (log_sum / _SPREAD) ** 2 / 2, gradient, hessian
+
+
+def _used(name: str, formula: str, frame: pd.DataFrame) -> list[str]:
+    """Return the columns a formula uses; raise where it is not a plain one."""
+    quoted = re.findall(r"`([^`]*)`", formula)
+    plain = re.sub(r"`[^`]*`", " ", formula)
+    words = _WORD.findall(plain)
+    odd = [word for word in words if "." in word and word not in _FUNCTIONS]
+    called = [word for word in re.findall(r"([^\W\d][\w.]*)\s*\(", plain) if word not in _FUNCTIONS]
+    if odd or called or not _SIGNS.fullmatch(_WORD.sub("", plain)):
+        culprit = (odd + called or [formula])[0]
+        raise fail(
+            f"{name}_covariates has {culprit!r}",
+            "a formula may join columns by +, : and *, and call "
+            f"{', '.join(_FUNCTIONS)}; make other columns first",
+        )
+    used = [word for word in words if word not in _FUNCTIONS] + quoted
+    missing = [column for column in used if column not in frame.columns]
+    if missing:
+        raise fail(
+            f"customers has no column {', '.join(map(repr, missing))}, which the formula of "
+            f"{name}_covariates names",
+            "join the covariates to the customers' frame",
+        )
+    return list(dict.fromkeys(used))
+
+
+def _is_text(column: pd.Series) -> bool:
+    return not (pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column))
+
+
+def _design(
+    name: str, formula: str, frame: pd.DataFrame, levels: Mapping[str, list[str]]
+) -> pd.DataFrame:
+    """Return the columns of a formula without an intercept, every value checked."""
+    data: dict[str, Any] = {}
+    for column in _used(name, formula, frame):
+        values = frame[column]
+        if column not in levels:
+            data[column] = check_values(column, values, index=frame.index)
+            continue
+        if values.isna().any():
+            first = frame.index[int(np.flatnonzero(values.isna())[0])]
+            raise fail(
+                f"{column} is missing at index {first!r} ({int(values.isna().sum())} such values)",
+                "fill or remove them",
+            )
+        text = values.astype(str)
+        strange = ~text.isin(levels[column])
+        if strange.any():
+            raise fail(
+                f"{column} is {text[strange].iloc[0]!r} at index {strange.idxmax()!r}, which the "
+                "fit has not seen",
+                f"the model knows {', '.join(levels[column])}",
+            )
+        data[column] = pd.Categorical(text, categories=levels[column])
+    try:
+        with np.errstate(all="ignore"):
+            matrix = formulaic.model_matrix(
+                formula,
+                pd.DataFrame(data, index=frame.index),
+                context={"np": np},
+                na_action="ignore",
+            )
+    except FormulaicError as error:
+        # The message comes coloured, and over several lines.
+        reason = " ".join(re.sub(r"\x1b\[[\d;]*m", "", str(error)).split())
+        raise fail(
+            f"{name}_covariates {formula!r} cannot be read ({reason})", "correct it"
+        ) from None
+    design = pd.DataFrame(matrix, index=frame.index).drop(columns="Intercept", errors="ignore")
+    for column in design.columns:
+        check_values(f"{column} of {name}_covariates", design[column], index=frame.index)
+    return design
+
+
+def _check_rank(name: str, design: pd.DataFrame) -> None:
+    """Raise where a column is constant or follows from the others."""
+    values = design.to_numpy(dtype=np.float64)
+    spread = values.std(axis=0)
+    flat = spread <= 1e-12 * np.abs(values).max(axis=0)
+    if flat.any():
+        raise fail(
+            f"{design.columns[flat.argmax()]!r} of {name}_covariates is the same for all customers",
+            "leave it out: nothing can be learned from it",
+        )
+    scaled = (values - values.mean(axis=0)) / spread
+    correlation = scaled.T @ scaled / len(scaled)
+    for j in range(1, len(correlation)):
+        share = np.linalg.lstsq(correlation[:j, :j], correlation[:j, j], rcond=None)[0]
+        if 1 - share @ correlation[:j, j] < 1e-10:
+            raise fail(
+                f"{design.columns[j]!r} of {name}_covariates follows from the columns before it",
+                "leave it out",
+            )
