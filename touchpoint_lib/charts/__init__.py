@@ -1,5 +1,31 @@
 """Figures: each has a ``*_data`` twin with its numbers and a ``*_verdict`` with its sentence."""
 
+from touchpoint_lib.charts.alive import (
+    alive_map,
+    alive_map_data,
+    alive_map_verdict,
+    alive_path,
+    alive_path_data,
+    alive_path_verdict,
+)
+from touchpoint_lib.charts.comparison import (
+    comparison_chart,
+    comparison_chart_data,
+    comparison_chart_verdict,
+)
+from touchpoint_lib.charts.differences import (
+    heterogeneity,
+    heterogeneity_data,
+    heterogeneity_verdict,
+)
+from touchpoint_lib.charts.lifetime import (
+    conditional_expectation,
+    conditional_expectation_data,
+    conditional_expectation_verdict,
+    frequency_histogram,
+    frequency_histogram_data,
+    frequency_histogram_verdict,
+)
 from touchpoint_lib.charts.metrics import (
     forecast_by_decile,
     forecast_by_decile_data,
@@ -27,11 +53,34 @@ from touchpoint_lib.charts.slider import (
     sleep_slider_data,
     sleep_slider_verdict,
 )
+from touchpoint_lib.charts.tracking import (
+    tracking,
+    tracking_data,
+    tracking_verdict,
+)
 
 __all__ = [
+    "alive_map",
+    "alive_map_data",
+    "alive_map_verdict",
+    "alive_path",
+    "alive_path_data",
+    "alive_path_verdict",
+    "comparison_chart",
+    "comparison_chart_data",
+    "comparison_chart_verdict",
+    "conditional_expectation",
+    "conditional_expectation_data",
+    "conditional_expectation_verdict",
     "forecast_by_decile",
     "forecast_by_decile_data",
     "forecast_by_decile_verdict",
+    "frequency_histogram",
+    "frequency_histogram_data",
+    "frequency_histogram_verdict",
+    "heterogeneity",
+    "heterogeneity_data",
+    "heterogeneity_verdict",
     "rates_at",
     "rates_curves",
     "rates_curves_data",
@@ -47,6 +96,9 @@ __all__ = [
     "sleep_slider",
     "sleep_slider_data",
     "sleep_slider_verdict",
+    "tracking",
+    "tracking_data",
+    "tracking_verdict",
     "value_shares",
     "value_shares_data",
     "value_shares_verdict",

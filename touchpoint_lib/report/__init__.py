@@ -10,6 +10,16 @@ if TYPE_CHECKING:
     from touchpoint_lib.report.headline import Headline as Headline
     from touchpoint_lib.report.headline import Tile as Tile
     from touchpoint_lib.report.headline import Verdict as Verdict
+    from touchpoint_lib.report.holdout import holdout_value_data as holdout_value_data
+    from touchpoint_lib.report.holdout import holdout_value_verdict as holdout_value_verdict
+    from touchpoint_lib.report.holdout import residual_value_data as residual_value_data
+    from touchpoint_lib.report.holdout import residual_value_verdict as residual_value_verdict
+    from touchpoint_lib.report.lifetime import choice_verdict as choice_verdict
+    from touchpoint_lib.report.lifetime import lifetime_headline as lifetime_headline
+    from touchpoint_lib.report.lifetime import promise_data as promise_data
+    from touchpoint_lib.report.lifetime import promise_verdict as promise_verdict
+    from touchpoint_lib.report.lifetime import regularity_verdict as regularity_verdict
+    from touchpoint_lib.report.lifetime import whole as whole
     from touchpoint_lib.report.segmentation import segmentation_headline as segmentation_headline
 
 # Loaded on first use: the command line must not wait for plotly.
@@ -17,8 +27,18 @@ _HOME = {
     "Headline": "headline",
     "Tile": "headline",
     "Verdict": "headline",
+    "choice_verdict": "lifetime",
+    "holdout_value_data": "holdout",
+    "holdout_value_verdict": "holdout",
+    "lifetime_headline": "lifetime",
+    "promise_data": "lifetime",
+    "promise_verdict": "lifetime",
     "provenance": "_provenance",
+    "regularity_verdict": "lifetime",
+    "residual_value_data": "holdout",
+    "residual_value_verdict": "holdout",
     "segmentation_headline": "segmentation",
+    "whole": "lifetime",
 }
 
 __all__ = sorted(_HOME)
