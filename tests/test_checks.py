@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from touchpoint_lib import InputError
 from touchpoint_lib._checks import (
     check_choice,
     check_columns,
+    check_each,
     check_integer,
     check_number,
     check_unit,
@@ -156,3 +158,35 @@ def test_values_pass_exactly_when_every_one_does(values, infinite, low, high, wh
         assert array.tolist() == values
     else:
         refused(["p is "], check_values, "p", values, **options)
+
+
+@pytest.mark.parametrize(
+    ("values", "holds"),
+    [
+        (pd.Series(pd.to_timedelta([1, 2], unit="D")), "durations"),
+        (pd.to_datetime(["2024-01-01"]), "dates"),
+        ([pd.Timedelta(days=1)], "durations|not numeric"),
+        (np.array([1j]), "complex numbers"),
+    ],
+)
+def test_dates_and_durations_are_no_numbers(values: Any, holds: str) -> None:
+    with pytest.raises(InputError, match=holds):
+        check_values("T", values)
+
+
+def test_a_column_twice_is_refused() -> None:
+    frame = pd.DataFrame([[1, 2]], columns=["T", "T"])
+    with pytest.raises(InputError, match="customers has several columns 'T'; keep one"):
+        check_columns(frame, ["T"], "customers")
+
+
+def test_one_value_or_one_each() -> None:
+    assert check_each("T", 3, 2, gt=0).tolist() == [3, 3]
+    assert check_each("T", [3, 4], 2).tolist() == [3, 4]
+    with pytest.raises(InputError, match=r"T has shape \(3,\) for 2 customers"):
+        check_each("T", [1, 2, 3], 2)
+
+
+def test_numbers_beyond_a_float_are_refused() -> None:
+    with pytest.raises(InputError, match="horizon is a number of 401 digits; it is too large"):
+        check_number("horizon", 10**400)

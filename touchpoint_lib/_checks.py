@@ -23,6 +23,9 @@ PERIOD_DAYS: dict[str, float] = {**UNIT_DAYS, "M": DAYS_PER_YEAR / 12, "Y": DAYS
 UNIT_WORDS: dict[str, str] = {"D": "days", "W": "weeks", "M": "months", "Y": "years"}
 
 
+_KINDS = {"m": "durations", "M": "dates", "c": "complex numbers"}
+
+
 class InputError(ValueError):
     """The caller's data or arguments cannot be used; the message says what to change."""
 
@@ -52,7 +55,10 @@ def check_number(
     """Return ``value`` as a float; raise unless it is a finite number within the bounds."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise fail(f"{name} is {value!r}", "it must be a number")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        raise fail(f"{name} is a number of {len(str(value))} digits", "it is too large") from None
     if not math.isfinite(number):
         raise fail(f"{name} is {number}", "it must be finite")
     for holds, sign, bound in (
@@ -86,6 +92,10 @@ def check_columns(frame: Any, columns: Iterable[str], what: str) -> None:
     """Raise unless ``frame`` is a pandas frame that has all ``columns``."""
     if not isinstance(frame, pd.DataFrame):
         raise fail(f"{what} is a {type(frame).__name__}", "it must be a pandas DataFrame")
+    columns = list(columns)
+    twice = [column for column in columns if list(frame.columns).count(column) > 1]
+    if twice:
+        raise fail(f"{what} has several columns {twice[0]!r}", "keep one of them")
     missing = [column for column in columns if column not in frame.columns]
     if missing:
         has = ", ".join(repr(str(column)) for column in frame.columns)
@@ -111,6 +121,13 @@ def check_values(
     ``index`` labels the offender in the message; without it its position does.
     ``infinite`` lets infinite values through (NaN never).
     """
+    kind = getattr(getattr(values, "dtype", None), "kind", None) or np.asarray(values).dtype.kind
+    if kind in "mMc":
+        # Dates and durations would be read as nanoseconds.
+        raise fail(
+            f"{name} holds {_KINDS[kind]}",
+            "pass numbers in the unit, such as column / pd.Timedelta(days=7) for weeks",
+        )
     try:
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -132,6 +149,17 @@ def check_values(
     if whole and (array != np.floor(array)).any():
         raise _offence(name, array, array != np.floor(array), "a whole number", index)
     return array
+
+
+def check_each(name: str, value: Any, n: int, **bounds: Any) -> FloatArray:
+    """Return ``n`` values from one number or one a customer; raise at the first out of bounds."""
+    values = check_values(name, value, **bounds)
+    if values.shape not in ((), (n,)):
+        raise fail(
+            f"{name} has shape {values.shape} for {n} customers",
+            "pass one number, or one value a customer",
+        )
+    return np.broadcast_to(values, (n,)).astype(np.float64)
 
 
 def _offence(

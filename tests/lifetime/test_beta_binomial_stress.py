@@ -91,16 +91,17 @@ def test_stress_rows_through_every_kernel() -> None:
 
 @pytest.mark.slow
 def test_stress_rows_through_the_likelihood() -> None:
-    rows = whole_stress_rows(20_000, seed=9)
+    n = 5000
+    rows = whole_stress_rows(n, seed=9)
     params = stress_params(20, 4, seed=10)
     likelihood = Likelihood(rows)
     with np.errstate(all="raise", under="ignore"):
-        for theta in np.log(params.T)[:3]:
+        for theta in np.log(params.T):
             value, gradient, hessian = likelihood.derivatives(theta)
             assert np.isfinite(value)
             assert np.isfinite(gradient).all()
             assert np.isfinite(hessian).all()
-            assert likelihood.totals(theta[None])[0] == pytest.approx(-value * 20_000, rel=1e-12)
+            assert likelihood.totals(theta[None])[0] == pytest.approx(-value * n, rel=1e-12)
 
 
 @pytest.mark.slow

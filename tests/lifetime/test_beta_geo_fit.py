@@ -47,18 +47,12 @@ def test_bootstrap_confirms_the_standard_errors(
 
 
 @both
-@pytest.mark.slow
-def test_recovers_the_truth_with_honest_intervals(model_type: type) -> None:
+def test_recovers_the_truth_from_customers_of_all_ages(model_type: type) -> None:
     truth = np.array([0.6, 7.0, 0.8, 2.0])
     source = model_type.from_params(truth, unit="W")
-    inside = []
-    for seed in range(120):
-        customers = source.simulate(4000, T=np.linspace(20, 52, 4000), seed=seed)
-        table = model_type().fit(customers).summary(level=0.9)
-        inside.append(((table["lower"] <= truth) & (truth <= table["upper"])).to_numpy())
-    coverage = np.mean(inside, axis=0)
-    # 120 draws of a 90 % interval: within 4 standard errors.
-    assert (np.abs(coverage - 0.9) < 4 * np.sqrt(0.09 / 120)).all(), coverage
+    model = model_type().fit(source.simulate(40_000, T=np.linspace(20, 52, 40_000), seed=1))
+    assert (np.abs(model.params_ - truth) < 4 * model.standard_errors_).all()
+    assert (model.standard_errors_ < 0.2 * truth).all()
 
 
 @both
@@ -73,9 +67,9 @@ def test_simulated_customers_are_alive_as_often_as_predicted(model_type: type) -
     mean = model.expected_purchases_new_customer(40.0)
     error = customers["frequency"].std() / np.sqrt(60_000)
     assert customers["frequency"].mean() == pytest.approx(mean, abs=4 * error)
-    assert (customers["frequency"] == 0).mean() == pytest.approx(
-        model.probability_of_n_purchases_new_customer(0, 40.0), abs=0.01
-    )
+    none = model.probability_of_n_purchases_new_customer(0, 40.0)
+    error = 4 * np.sqrt(none * (1 - none) / 60_000)
+    assert (customers["frequency"] == 0).mean() == pytest.approx(none, abs=error)
     pd.testing.assert_frame_equal(customers, model.simulate(60_000, T=40.0, seed=2))
     assert customers.attrs["unit"] == "W"
 
@@ -95,6 +89,7 @@ def test_simulated_customers_are_alive_as_often_as_predicted(model_type: type) -
         ("time_to_next_purchase", (0.3,)),
         ("dormancy_gap", (0.4,)),
         ("own_return_probability", (3.0, 39)),
+        ("purchase_hazard", (2.0,)),
     ],
 )
 def test_every_prediction_has_an_interval_around_it(
@@ -113,7 +108,7 @@ def test_every_prediction_has_an_interval_around_it(
     # Monotone quantiles of draws around the estimate; equal where the model leaves no doubt.
     assert (frame["lower"] <= frame["upper"]).all()
     inside = (frame["lower"] <= frame["estimate"]) & (frame["estimate"] <= frame["upper"])
-    assert inside.mean() > 0.99
+    assert inside.all()
     wider = getattr(model, name)(some, *args, interval=0.99)
     assert (wider["upper"] >= frame["upper"]).all()
     assert (wider["lower"] <= frame["lower"]).all()

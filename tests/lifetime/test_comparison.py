@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import touchpoint_lib as tp
 from touchpoint_lib import InputError
-from touchpoint_lib.lifetime.comparison import _hits, compare_models
+from touchpoint_lib.lifetime.comparison import compare_models, expected_hits
 from touchpoint_lib.lifetime.pareto_nbd import ParetoNBDModel
 
 #: The contract: these columns in this order.
@@ -201,10 +201,10 @@ def test_chance_decides_within_a_tie_that_is_cut() -> None:
     buys = np.array([True, True, True, False, True])
     weight = np.ones(5)
     # One surely, then half of a class of three with two buyers.
-    assert _hits(score, buys, weight, 2.5) == pytest.approx(1 + 1.5 * 2 / 3)
-    assert _hits(score, buys, weight, 0) == 0
-    assert _hits(score, buys, weight, 5) == 4
-    assert _hits(score, buys, np.array([1.0, 0, 0, 0, 1]), 1) == 1
+    assert expected_hits(score, buys, weight, 2.5) == pytest.approx(1 + 1.5 * 2 / 3)
+    assert expected_hits(score, buys, weight, 0) == 0
+    assert expected_hits(score, buys, weight, 5) == 4
+    assert expected_hits(score, buys, np.array([1.0, 0, 0, 0, 1]), 1) == 1
 
 
 @settings(max_examples=30, deadline=None)
@@ -319,8 +319,15 @@ def test_models_that_cannot_be_compared_are_refused(
     refused(parts, models, split)
 
 
+def test_a_model_that_has_seen_the_holdout_is_refused(split: pd.DataFrame) -> None:
+    seen = tp.BetaGeoModel().fit(tp.rfm_summary(tp.load_cdnow(sample=True)))
+    refused(
+        ["'bg' was fitted on 2,357 customers", "fit it on the calibration"], {"bg": seen}, split
+    )
+
+
 def test_a_model_of_other_data_is_refused(split: pd.DataFrame, models: dict[str, Any]) -> None:
-    parts = ["'bg' was fitted on 2,357 customers, split has 2,000", "calibration part"]
+    parts = ["'bg' was fitted on 2,357 customers with 2,457", "split has 2,000 with", "calibration"]
     refused(parts, {"bg": models["BetaGeoModel"]}, split.head(2000))
     days = tp.BetaGeoModel.from_params([0.243, 30, 0.793, 2.426], unit="D")
     refused(['summarised in "W"', 'fitted in "D"'], [days], split)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +170,7 @@ def test_a_likelihood_ratio_agrees_with_wald(
     assert full.likelihood_ratio_test(plain)["degrees_of_freedom"] == 4
     with pytest.raises(tp.InputError, match="not the same model with fewer coefficients"):
         without.likelihood_ratio_test(full)
-    with pytest.raises(tp.InputError, match="fitted to 4,000 and to 100 customers"):
+    with pytest.raises(tp.InputError, match=r"repeat purchases, and to 100 with .*; fit both"):
         full.likelihood_ratio_test(model_type().fit(frame.head(100)))
     with pytest.raises(tp.InputError, match="has no covariates"):
         plain.wald_test()
@@ -361,3 +362,141 @@ def test_other_covariates_are_refused() -> None:
     shared = pd.DataFrame({"T": customers["T"] + 1})
     with pytest.raises(tp.InputError, match="customers differ in 'T'"):
         tp.BetaGeoModel().fit(customers, rate_covariates=shared)
+
+
+# -- what careless input must not do -------------------------------------------------------------
+
+
+def test_a_repeated_index_does_not_multiply_customers() -> None:
+    customers = published.cdnow_summary().head(600)
+    covariate = pd.DataFrame({"q": np.arange(600.0) % 7}, index=customers.index)
+    plain = tp.BetaGeoModel().fit(customers, rate_covariates=covariate)
+    twice = np.repeat(np.arange(300), 2)
+    again = tp.BetaGeoModel().fit(
+        customers.set_axis(twice), rate_covariates=covariate.set_axis(twice)
+    )
+    assert again.n_customers_ == 600
+    pd.testing.assert_series_equal(again.params_, plain.params_)
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ("count", "rate_covariates has a column 'count'; rename it"),
+        (0, "rate_covariates has a column 0; rename it"),
+        ("a`b", "rename it"),
+        ("Intercept", "an intercept is always there"),
+    ],
+)
+def test_names_that_mean_something_else_are_refused(column: Any, message: str) -> None:
+    customers = published.cdnow_summary()
+    covariates = pd.DataFrame({column: np.arange(len(customers)) % 3}, index=customers.index)
+    with pytest.raises(tp.InputError, match=message):
+        tp.BetaGeoModel().fit(customers, rate_covariates=covariates)
+
+
+@pytest.mark.parametrize("formula", ["visits - spend", "visits ~ spend", "- visits"])
+def test_a_formula_takes_nothing_away(formula: str) -> None:
+    with pytest.raises(tp.InputError, match="join columns by"):
+        Covariates.build(FRAME, {"rate": formula})
+
+
+def test_dates_are_no_covariates() -> None:
+    frame = FRAME.assign(since=pd.date_range("2024-01-01", periods=len(FRAME)))
+    with pytest.raises(tp.InputError, match="'since' holds dates or durations"):
+        Covariates.build(frame, {"rate": "since"})
+
+
+def test_rows_that_count_nothing_teach_nothing() -> None:
+    customers = published.cdnow_summary()
+    customers["kind"] = np.where(np.arange(len(customers)) % 2, "x", "y")
+    for model_type in BASE:
+        only = customers.assign(count=(customers["kind"] == "x") * 1)
+        with pytest.raises(tp.InputError, match=r"is the same for all|at least one column"):
+            model_type().fit(only, rate_covariates="kind")
+
+
+@all_models
+def test_a_failed_fit_leaves_the_model_as_it_was(
+    model_type: type, shops: dict[type, pd.DataFrame]
+) -> None:
+    frame = shops[model_type].head(300)
+    model = model_type().fit(frame, unit="W", rate_covariates="visits")
+    before = model.expected_purchases(frame, 10)
+    for bad in (
+        lambda: model.fit(frame, unit="D", rate_covariates="nothing"),
+        lambda: model.fit(frame.assign(frequency=0, recency=0.0, log_gaps=0.0), unit="D"),
+    ):
+        with pytest.raises(tp.InputError):
+            bad()
+        assert model.unit_ == "W"
+        pd.testing.assert_series_equal(model.expected_purchases(frame, 10), before)
+    # And a plain fit forgets the covariates.
+    model.fit(frame)
+    assert list(model.params_.index) == list(model.parameter_names)
+    assert model.expected_purchases(frame[["frequency", "recency", "T"]], 10).notna().all()
+
+
+def test_only_nested_fits_of_one_kind_are_compared() -> None:
+    customers = published.cdnow_summary()
+    customers["z"] = np.arange(len(customers)) % 5
+    full = tp.BetaGeoModel().fit(customers, rate_covariates="z")
+    days = customers.assign(recency=customers["recency"] * 7, T=customers["T"] * 7)
+    days.attrs["unit"] = "D"
+    other = customers.assign(frequency=customers["frequency"] * 2)
+    for reduced, message in (
+        (tp.BetaGeoModel().fit(days), "in weeks and BetaGeoModel in days"),
+        (tp.BetaGeoModel().fit(other), "fit both to the same customers"),
+        (tp.BetaGeoModel.from_params([1, 1, 1, 1], unit="W"), "no standard errors"),
+        (
+            tp.BetaGeoModel.from_params([1, 1, 1, 1], unit="W", regularity=2),
+            "no standard errors|regularity=2",
+        ),
+    ):
+        with pytest.raises(tp.InputError, match=message):
+            full.likelihood_ratio_test(reduced)
+
+
+@pytest.mark.parametrize("covariates", [{"visits": 1}, [1, 2], pd.Series([1.0])])
+def test_new_customers_are_a_frame(fitted: dict[type, Any], covariates: Any) -> None:
+    with pytest.raises(tp.InputError, match=r"covariates is a .*; it must be a pandas DataFrame"):
+        fitted[tp.BetaGeoModel].expected_purchases_new_customer(10, covariates=covariates)
+
+
+def test_no_new_customers_are_refused(fitted: dict[type, Any]) -> None:
+    nobody = pd.DataFrame({"channel": [], "visits": [], "young": []})
+    with pytest.raises(tp.InputError, match="covariates has no rows"):
+        fitted[tp.BetaGeoModel].expected_purchases_new_customer(10, covariates=nobody)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"formulas": {"rate": "__import__('os').system('id')", "dropout": "young"}},
+        {"formulas": {"rate": "np.log.__class__", "dropout": "young"}},
+        {"formulas": {"rate": "visits", "dropout": "young"}},
+        {"formulas": None},
+        {"formulas": {"other": "visits"}},
+        {"levels": {"channel": ["e-mail", "e-mail"]}},
+        {"levels": {"channel": ["sms", "page", "e-mail"]}},
+        {"columns": {"rate": ["rate[visits]"]}},
+    ],
+)
+def test_tampered_covariates_are_refused(
+    change: dict[str, Any],
+    fitted: dict[type, Any],
+    shops: dict[type, pd.DataFrame],
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "model.json"
+    fitted[tp.BetaGeoModel].save(path)
+    content = json.loads(path.read_text())
+    content["state"]["covariates"] |= change
+    path.write_text(json.dumps(content))
+    with pytest.raises(tp.InputError):
+        load_and_predict(path, shops[tp.BetaGeoModel].head(3))
+
+
+def load_and_predict(path: Path, customers: pd.DataFrame) -> None:
+    loaded: Any = tp.load_model(path)
+    loaded.expected_purchases(customers, 10)

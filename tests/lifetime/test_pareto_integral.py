@@ -17,7 +17,6 @@ from touchpoint_lib.lifetime._pareto_integral import (
     TwoPowers,
     count_integral,
     discount_integral,
-    increasing_root,
     log_sum,
     panels,
     rule,
@@ -28,6 +27,7 @@ from touchpoint_lib.lifetime._pareto_likelihood import (
     row_derivatives,
     row_values,
 )
+from touchpoint_lib.lifetime._roots import increasing_root
 from touchpoint_lib.lifetime._rows import Rows, check_rows, group
 
 mp = mpmath.mpf

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.special import gammaln, hyp2f1
 
@@ -32,12 +32,13 @@ def test_published_estimates(pareto: ParetoNBDModel) -> None:
         pareto.standard_errors_, published.PARETO_NBD["standard_errors"], rtol=1e-4, atol=6e-5
     )
     assert pareto.log_likelihood_ == pytest.approx(published.PARETO_NBD["log_likelihood"], abs=6e-5)
-    assert pareto.aic_ == pytest.approx(8 - 2 * pareto.log_likelihood_)
+    assert pareto.aic_ == pytest.approx(8 - 2 * pareto.log_likelihood_, rel=1e-14)
 
 
-def test_published_forecasts(
+def test_forecasts(
     pareto: ParetoNBDModel, cdnow: pd.DataFrame, pareto_split: ParetoNBDModel, split: pd.DataFrame
 ) -> None:
+    """Regression figures, computed once by an independent prototype: no paper prints them."""
     total, error = published.PARETO_FORECAST
     expected = pareto_split.expected_purchases(split, 39)
     assert pareto.expected_purchases(cdnow, 39).sum() == pytest.approx(total, abs=0.05)
@@ -45,7 +46,8 @@ def test_published_forecasts(
     assert (expected - split["holdout_frequency"]).abs().mean() == pytest.approx(error, abs=1e-4)
 
 
-def test_published_rates_in_the_holdout(pareto_split: ParetoNBDModel, split: pd.DataFrame) -> None:
+def test_rates_in_the_holdout(pareto_split: ParetoNBDModel, split: pd.DataFrame) -> None:
+    """Regression figures, computed once by an independent prototype."""
     buys = pareto_split.probability_of_purchase(split, 39)
     bought = split["holdout_frequency"] > 0
     rates = tp.prediction_rates(bought, buys, 0.5)
@@ -109,8 +111,8 @@ def test_agrees_with_lifetimes(pareto_split: ParetoNBDModel, split: pd.DataFrame
     own = -fitter._negative_log_likelihood(theirs, *rows, np.ones(len(split)), 0.0)
     assert own == pytest.approx(ours, rel=1e-10)
     same = ParetoNBDModel.from_params(theirs)
-    np.testing.assert_allclose(same.probability_alive(split), alive, rtol=1e-8)
-    np.testing.assert_allclose(same.expected_purchases(split, 39), expected, rtol=1e-8)
+    np.testing.assert_allclose(same.probability_alive(split), alive, rtol=1e-10)
+    np.testing.assert_allclose(same.expected_purchases(split, 39), expected, rtol=1e-10)
 
 
 def test_where_lifetimes_is_wrong() -> None:
@@ -157,10 +159,14 @@ def test_predictions_are_what_they_claim(
     assert expected <= model.expected_purchases(history, 2 * horizon)[0]
     assert 0 <= discounted <= expected * (1 + 1e-12)
     assert discounted >= expected * np.exp(-np.log(1.2) * 7 / 365.25 * horizon) * (1 - 1e-9)
-    assert model.probability_of_n_purchases(history, 0, horizon)[0] == pytest.approx(1 - buys)
+    assert model.probability_of_n_purchases(history, 0, horizon)[0] == pytest.approx(
+        1 - buys, rel=1e-11, abs=1e-14
+    )
     r, alpha, _, _ = params
     x, recency, age = history.iloc[0]
-    assert model.purchase_hazard(history)[0] == pytest.approx(alive * (r + x) / (alpha + age))
+    assert model.purchase_hazard(history)[0] == pytest.approx(
+        alive * (r + x) / (alpha + age), rel=1e-12
+    )
     # Silence after T is silence: the hazard ahead is that of an older customer.
     older = history.assign(T=age + horizon)
     assert model.purchase_hazard(history, horizon)[0] == pytest.approx(
@@ -172,20 +178,22 @@ def test_predictions_are_what_they_claim(
 
 
 @settings(max_examples=8, deadline=None)
-@given(params=SANE, history=histories(), horizon=st.floats(0.1, 20))
+@given(params=SANE, history=histories(), stretch=st.floats(0.01, 1))
 def test_counts_sum_to_one_and_to_the_expectation(
-    params: list[float], history: pd.DataFrame, horizon: float
+    params: list[float], history: pd.DataFrame, stretch: float
 ) -> None:
     rows = check_rows(history)
     model = ParetoNBDModel()
+    # Counts fall like (t / (alpha + T + t))^n: at the longest horizon, with 65 purchases behind,
+    # less than 1e-30 of them is beyond 300.
+    horizon = stretch * (params[1] + history["T"][0])
     expected = model._purchases(params, rows, horizon)[0]
-    numbers = np.arange(0, 400)
+    numbers = np.arange(300)
     probability = np.array([model._buys_n(params, rows, int(n), horizon)[0] for n in numbers])
     assert (probability >= 0).all()
-    assert probability.sum() <= 1 + 1e-9
-    if probability[-1] < 1e-15:
-        assert probability.sum() == pytest.approx(1, abs=1e-10)
-        assert probability @ numbers == pytest.approx(expected, rel=1e-9, abs=1e-10)
+    assert probability[-1] < 1e-30
+    assert probability.sum() == pytest.approx(1, abs=1e-11)
+    assert probability @ numbers == pytest.approx(expected, rel=1e-10)
 
 
 @settings(max_examples=40, deadline=None)
@@ -194,16 +202,17 @@ def test_gap_and_quantile_invert_the_probabilities(
     params: list[float], history: pd.DataFrame, level: float
 ) -> None:
     model = ParetoNBDModel.from_params(params)
+    # Silence takes everybody's P(alive) from 1 to 0.
     gap = model.dormancy_gap(history, alive=level)[0]
-    assert gap > 0
-    if gap < 1e9:
-        there = history.assign(T=history["recency"] + gap)
-        assert model.probability_alive(there)[0] == pytest.approx(level, rel=1e-7)
+    assert 0 < gap < np.inf
+    there = history.assign(T=history["recency"] + gap)
+    assert model.probability_alive(there)[0] == pytest.approx(level, rel=1e-10)
+    ever = model.probability_of_purchase(history, 1e290)[0]
+    assume(abs(ever - level) > 1e-9)
     wait = model.time_to_next_purchase(history, quantile=level)[0]
-    if np.isinf(wait):
-        assert model.probability_of_purchase(history, 1e290)[0] <= level * (1 + 1e-9)
-    else:
-        assert model.probability_of_purchase(history, wait)[0] == pytest.approx(level, rel=1e-9)
+    assert np.isfinite(wait) == (ever > level)
+    if ever > level:
+        assert model.probability_of_purchase(history, wait)[0] == pytest.approx(level, rel=1e-11)
     assert model.dormancy_gap(history, alive=1)[0] == 0
 
 
@@ -240,8 +249,8 @@ def test_log_likelihood_of_one_customer_from_the_paper(
     r, alpha, s, beta = params
     x, recency, age = history.iloc[0]
     high, b = (alpha, s + 1) if alpha >= beta else (beta, r + x)
-    if abs(alpha - beta) / (high + recency) > 0.9:
-        return  # the series of 2F1 is slow, and its digits are few
+    # Beyond that the series of 2F1 is slow, and its digits are few.
+    assume(abs(alpha - beta) / (high + recency) <= 0.9)
 
     def tail(t: float) -> float:
         z = abs(alpha - beta) / (high + t)
@@ -250,10 +259,9 @@ def test_log_likelihood_of_one_customer_from_the_paper(
     shared = gammaln(r + x) - gammaln(r) + r * np.log(alpha) + s * np.log(beta)
     alive = np.exp(-(r + x) * np.log(alpha + age) - s * np.log(beta + age))
     gone = s / (r + s + x) * (tail(recency) - tail(age))
-    rows = check_rows(history)
-    if gone > 1e-290 and alive > 1e-290:
-        exact = shared + np.log(alive + gone)
-        assert row_values(params, rows)[0] == pytest.approx(exact, rel=1e-8, abs=1e-8)
+    assume(gone > 1e-290 and alive > 1e-290)
+    exact = shared + np.log(alive + gone)
+    assert row_values(params, check_rows(history))[0] == pytest.approx(exact, rel=1e-10, abs=1e-10)
 
 
 @settings(max_examples=20, deadline=None)
@@ -285,8 +293,8 @@ def test_newcomers() -> None:
     exact = r * beta / (alpha * (s - 1)) * (1 - (beta / (beta + 39)) ** (s - 1))
     assert model.expected_purchases_new_customer(39) == pytest.approx(exact, rel=1e-12)
     counts = [model.probability_of_n_purchases_new_customer(n, 39) for n in range(300)]
-    assert sum(counts) == pytest.approx(1, abs=1e-10)
-    assert np.dot(counts, range(300)) == pytest.approx(exact, rel=1e-9)
+    assert sum(counts) == pytest.approx(1, abs=1e-12)
+    assert np.dot(counts, range(300)) == pytest.approx(exact, rel=1e-11)
 
 
 def test_tables_and_rows_predict_the_same(

@@ -116,12 +116,30 @@ def test_other_draws_are_refused(model: tp.BetaGeoModel, draws: object, message:
 def test_bad_priors_are_refused(model: tp.BetaGeoModel) -> None:
     with pytest.raises(tp.InputError, match=r"shape \(3,\) for 4000 draws"):
         model.posterior(prior=lambda _: np.zeros(3))
-    with pytest.raises(tp.InputError, match="4000 missing values"):
+    with pytest.raises(tp.InputError, match=r"prior is nan at row 0 .4000 such values"):
         model.posterior(prior=lambda params: params["r"] * np.nan)
+    with pytest.raises(tp.InputError, match="4000 infinite values"):
+        model.posterior(prior=lambda params: np.full(len(params), np.inf))
+    with pytest.raises(tp.InputError, match="prior is not numeric"):
+        model.posterior(prior=lambda _: "flat")
+    with pytest.raises(tp.InputError, match="prior is a int; pass a function"):
+        model.posterior(prior=3)  # type: ignore[arg-type]
     with pytest.raises(tp.InputError, match="no draw has a positive posterior density"):
         model.posterior(prior=lambda params: np.full(len(params), -np.inf))
     with pytest.raises(tp.InputError, match="draws is 10; it must be >= 100"):
         model.posterior(draws=10)
+
+
+def test_draws_of_another_model_are_refused(model: tp.BetaGeoModel) -> None:
+    customers = published.cdnow_summary()
+    other = tp.ModifiedBetaGeoModel().fit(customers).posterior(draws=100)
+    with pytest.raises(tp.InputError, match="draws are of a ModifiedBetaGeoModel in weeks"):
+        model.expected_purchases(customers, 39, draws=other)
+    days = customers.assign(recency=customers["recency"] * 7, T=customers["T"] * 7)
+    days.attrs["unit"] = "D"
+    other = tp.BetaGeoModel().fit(days).posterior(draws=100)
+    with pytest.raises(tp.InputError, match="draws are of a BetaGeoModel in days"):
+        model.expected_purchases(customers, 39, draws=other)
 
 
 def test_a_loaded_model_has_no_posterior(model: tp.BetaGeoModel, tmp_path: object) -> None:

@@ -330,3 +330,23 @@ def test_conditional_mean_is_the_mean_of_those_who_spent_so_much() -> None:
     expected = truth.expected_spend(near)
     error = near["mean_spend"].std() / np.sqrt(len(near))
     assert abs(near["mean_spend"].mean() - expected.mean()) < 4 * error
+
+
+def test_nothing_bought_is_worth_nothing_at_an_infinite_mean(cdnow: pd.DataFrame) -> None:
+    loose = tp.GammaGammaModel.from_params([3, 1.15, 10.0]).simulate(np.arange(400) % 4, seed=3)
+    spend_model = tp.GammaGammaModel().fit(loose)
+    purchases = tp.BetaGeoModel().fit(cdnow)
+    head = cdnow.head(30)
+    none = tp.customer_lifetime_value(purchases, spend_model, head, 0, interval=0.95)
+    assert (none == 0).all().all()
+    with pytest.warns(tp.InfiniteMeanWarning, match="at most 1 in some draws: the upper bound"):
+        some = tp.customer_lifetime_value(purchases, spend_model, head, 10, interval=0.95)
+    assert np.isinf(some["upper"]).any()
+    assert np.isfinite(some["lower"]).all()
+    with pytest.warns(tp.InfiniteMeanWarning, match="and at most 1 in some draws"):
+        spend_model.expected_spend(head, interval=0.95)
+
+
+def test_parameters_by_name_keep_their_names() -> None:
+    params = pd.Series({"gamma": 15.0, "p": 6.0, "q": 3.7})
+    assert tp.GammaGammaModel.from_params(params).params_.to_dict() == params.to_dict()

@@ -166,6 +166,68 @@ def test_fitters_of_lifetimes_are_taken_over() -> None:
         np.testing.assert_allclose(ours, theirs, rtol=1e-6, err_msg=name)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": []},
+        {"params": {"r": "a", "alpha": 1, "a": 1, "b": 1}},
+        {"params": {"r": -1, "alpha": 1, "a": 1, "b": 1}},
+        {"params": {"r": 10**400, "alpha": 1, "a": 1, "b": 1}},
+        {"unit": "parsec"},
+        {"state": {"regularity": 10**9}},
+        {"state": {}},
+        {"log_covariance": [[1, 2], [3]]},
+        {"log_covariance": np.eye(2).tolist()},
+        {"log_covariance": (-np.eye(4)).tolist()},
+        {"log_covariance": np.triu(np.ones((4, 4))).tolist()},
+        {"log_likelihood": "abc"},
+        {"log_likelihood": float("nan")},
+        {"n_customers": -5},
+        {"data": ["x"]},
+    ],
+)
+def test_tampered_files_are_refused(change: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "model.json"
+    tp.BetaGeoModel().fit(published.cdnow_summary()).save(path)
+    content = json.loads(path.read_text())
+    for key, value in change.items():
+        (content if key in content else content["fit"])[key] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(tp.InputError):
+        tp.load_model(path)
+
+
+def test_paths_that_are_no_files_are_refused(tmp_path: Path) -> None:
+    deep = tmp_path / "deep.json"
+    deep.write_text("[" * 100_000)
+    with pytest.raises(tp.InputError, match="is not JSON"):
+        tp.load_model(deep)
+    with pytest.raises(tp.InputError, match="path is a NoneType"):
+        tp.load_model(None)  # type: ignore[arg-type]
+    with pytest.raises(tp.InputError, match="pass the path of the file"):
+        tp.BetaGeoModel.from_params([1, 1, 1, 1]).save(tmp_path)
+
+
+def test_what_a_fit_found_besides_survives_the_file(tmp_path: Path) -> None:
+    model = tp.GammaGammaModel().fit(published.cdnow_summary())
+    model.save(tmp_path / "model.json")
+    again: Any = tp.load_model(tmp_path / "model.json")
+    assert again.spend_correlation_ == model.spend_correlation_
+    assert again.n_left_out_ == model.n_left_out_
+    rows = pd.DataFrame({"frequency": [3] * 9, "recency": [30.0] * 9, "T": [31.0] * 9})
+    with pytest.warns(tp.ConvergenceWarning):
+        loose = tp.BetaGeoModel().fit(rows)
+    loose.save(tmp_path / "loose.json")
+    assert tp.load_model(tmp_path / "loose.json").convergence_message_ == loose.convergence_message_
+
+
+@pytest.mark.parametrize("params", [{}, {"r": 1}, [1, 2, 3, 4], 5, "x"])
+def test_half_fitted_fitters_are_refused(params: Any) -> None:
+    fitter = type("BetaGeoFitter", (), {"params_": params})()
+    with pytest.raises(tp.InputError, match="was not fitted"):
+        tp.from_lifetimes(fitter)
+
+
 def test_other_fitters_are_refused() -> None:
     class BetaGeoFitter:
         params_ = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from touchpoint_lib._checks import Unit, fail
@@ -105,7 +106,7 @@ def purchase_days(
     _make_visits(opened, [(FIRST_DAY - 1, opened.until)])
     # As text: the ids of an index are Python's own or numpy's, those of the log the engine's.
     found = opened.con.execute(
-        "SELECT day FROM visits WHERE CAST(id AS VARCHAR) = ? ORDER BY day", [str(who)]
+        "SELECT day FROM visits WHERE CAST(id AS VARCHAR) = ? ORDER BY day", [_as_text(who)]
     ).fetchall()
     opened.con.close()
     if not found:
@@ -127,3 +128,8 @@ def _make_visits(opened: Log, parts: list[tuple[int, int]]) -> None:
         for after, end in parts
     )
     opened.con.execute(f"CREATE TEMP TABLE visits AS {' UNION ALL '.join(queries)}")
+
+
+def _as_text(who: Any) -> str:
+    """Return an id as the engine writes it."""
+    return str(who).lower() if isinstance(who, bool | np.bool_) else str(who)

@@ -6,8 +6,9 @@ import json
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, ParamSpec, Self, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -36,12 +37,32 @@ FORMAT_VERSION = 1
 #: Standard deviation of the weak prior on the log of a parameter: a factor of 20 either way.
 _PRIOR_SPREAD = 3.0
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
 #: Log density of parameters, given a frame with a column each and a row a draw.
 Prior = Callable[[pd.DataFrame], Any]
 
 
 class ConvergenceWarning(UserWarning):
     """The fit did not reach a proper maximum; the message says what to try."""
+
+
+def all_or_nothing(fit: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Leave a model as it was where its ``fit`` fails."""
+
+    @wraps(fit)
+    def whole(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        model = args[0]
+        before = dict(vars(model))
+        try:
+            return fit(*args, **kwargs)
+        except Exception:
+            vars(model).clear()
+            vars(model).update(before)
+            raise
+
+    return whole
 
 
 class LifetimeModel(ABC):
@@ -76,6 +97,9 @@ class LifetimeModel(ABC):
     #: Units of time that the model takes, in days.
     _units: ClassVar[Mapping[str, float]] = UNIT_DAYS
 
+    #: Numbers found by the fit that a file has to hold besides.
+    _kept: ClassVar[tuple[str, ...]] = ()
+
     params_: pd.Series
     log_likelihood_: float
     converged_: bool
@@ -84,6 +108,8 @@ class LifetimeModel(ABC):
     unit_: Unit | None
 
     _log_covariance: FloatArray | None = None
+    #: Totals of the data of the fit, by which two fits can tell whether they saw the same.
+    _data: tuple[float, ...] = ()
     #: Log-likelihood of each row of an array of log parameters; None where there are no data.
     _log_likelihood: Callable[[FloatArray], FloatArray] | None = None
     #: Where the weak prior on the log parameters is centred.
@@ -107,10 +133,12 @@ class LifetimeModel(ABC):
 
     @property
     def aic_(self) -> float:
+        self._errors()
         return 2 * len(self._names()) - 2 * self.log_likelihood_
 
     @property
     def bic_(self) -> float:
+        self._errors()
         k = len(self._names())
         return k * float(np.log(self.n_customers_)) - 2 * self.log_likelihood_
 
@@ -120,13 +148,13 @@ class LifetimeModel(ABC):
 
     @classmethod
     def from_params(
-        cls, params: Sequence[float] | Mapping[str, float], unit: str | None = None
+        cls, params: Sequence[float] | Mapping[str, float] | pd.Series, unit: str | None = None
     ) -> Self:
         """Return a model at given parameters, to evaluate without a fit.
 
         Parameters
         ----------
-        params : sequence or mapping of float
+        params : sequence, mapping or Series of float
             In the order of ``parameter_names``, or by name; all > 0.
         unit : {"D", "W"}, optional
             Unit of time that the parameters are in (models of periods take "M" and "Y" too).
@@ -138,6 +166,8 @@ class LifetimeModel(ABC):
         """
         model = cls()
         names = cls.parameter_names
+        if isinstance(params, pd.Series) and params.index.inferred_type == "string":
+            params = {str(name): value for name, value in params.items()}
         if not isinstance(params, Mapping):
             if not isinstance(params, Iterable):
                 raise fail(f"params is {params!r}", f"pass {', '.join(names)} in a list")
@@ -202,7 +232,8 @@ class LifetimeModel(ABC):
         DataFrame
             One row a draw, a column a parameter. ``attrs["effective_size"]`` says how many
             independent draws they are worth, ``attrs["pareto_k"]`` is the diagnostic: below 0.7
-            the draws can be relied on.
+            quantiles, and means of predictions, can be relied on. Means of parameters with a
+            heavy tail need more draws.
 
         Raises
         ------
@@ -213,6 +244,8 @@ class LifetimeModel(ABC):
         covariance = self._interval_covariance()
         if self._log_likelihood is None:
             raise fail("the model was loaded and has no data", "fit it to draw from its posterior")
+        if prior is not None and not callable(prior):
+            raise fail(f"prior is a {type(prior).__name__}", "pass a function of a frame of draws")
         likelihood = self._log_likelihood
         k = len(self.parameter_names)
 
@@ -220,12 +253,12 @@ class LifetimeModel(ABC):
             if prior is None:
                 off = (theta[:, :k] - self._prior_centre[:k]) / _PRIOR_SPREAD
                 return likelihood(theta) - (off**2).sum(axis=1) / 2
-            density = np.asarray(prior(self._draw_frame(theta)), dtype=np.float64)
-            if density.shape != (len(theta),) or np.isnan(density).any():
+            density = check_values("prior", prior(self._draw_frame(theta)), infinite=True)
+            if density.shape != (len(theta),) or (density == np.inf).any():
                 raise fail(
                     f"prior returned an array of shape {density.shape} for {len(theta)} draws, "
-                    f"with {int(np.isnan(density).sum())} missing values",
-                    "return one log density for each row",
+                    f"with {int((density == np.inf).sum())} infinite values",
+                    "return one log density for each row, -inf where a draw is impossible",
                 )
             # The density of the logarithm of a parameter is that of the parameter times it.
             return likelihood(theta) + density + theta[:, :k].sum(axis=1)
@@ -266,9 +299,13 @@ class LifetimeModel(ABC):
                 "log_likelihood": self.log_likelihood_,
                 "n_customers": self.n_customers_,
                 "converged": self.converged_,
+                "convergence_message": self.convergence_message_,
+                "data": list(self._data),
             },
         }
         text = json.dumps(content, indent=2, allow_nan=False)
+        if not isinstance(path, str | Path) or Path(path).is_dir():
+            raise fail(f"path is {path!r}", "pass the path of the file to write")
         file = Path(path)
         if not file.parent.is_dir():
             raise fail(f"there is no folder {str(file.parent)!r}", "make it first")
@@ -283,33 +320,32 @@ class LifetimeModel(ABC):
         model.unit_ = None if content["unit"] is None else check_unit(content["unit"], cls._units)
         fit = content["fit"]
         if fit is not None:
-            covariance = fit["log_covariance"]
-            k = len(model.params_)
             model._set_fit(
-                np.full((k, k), np.nan) if covariance is None else np.array(covariance, float),
-                fit["log_likelihood"],
-                fit["n_customers"],
-                fit["converged"],
+                _check_covariance(fit["log_covariance"], len(model.params_)),
+                check_number("log_likelihood", fit["log_likelihood"]),
+                check_number("n_customers", fit["n_customers"], gt=0),
+                fit["converged"] is True,
             )
+            model.convergence_message_ = str(fit["convergence_message"])
+            model._data = tuple(check_number("data", value) for value in fit["data"])
         return model
 
     def _state(self) -> dict[str, Any]:
         """Return what else a file has to hold for the model to be the same, as plain JSON."""
-        return {}
+        return {name: getattr(self, name) for name in self._kept if hasattr(self, name)}
 
-    def _restore(self, state: Mapping[str, Any]) -> None:  # noqa: B027 (most have no state)
+    def _restore(self, state: Mapping[str, Any]) -> None:
         """Take over what `_state` returned."""
+        for name in self._kept:
+            if name in state:
+                setattr(self, name, check_number(name, state[name]))
 
     def __repr__(self) -> str:
         name = type(self).__name__
         if not hasattr(self, "params_"):
             return f"{name}()"
         parts = [f"{key}={value:.6g}" for key, value in self.params_.items()]
-        parts += [
-            f"{name}={value}"
-            for name, value in self._state().items()
-            if isinstance(value, int) and value != 1
-        ]
+        parts += self._shown()
         if self.unit_ is not None:
             parts.append(f"unit={UNIT_WORDS[self.unit_]}")
         if hasattr(self, "n_customers_"):
@@ -357,7 +393,18 @@ class LifetimeModel(ABC):
         return slope
 
     def _draw_frame(self, theta: FloatArray) -> pd.DataFrame:
-        return pd.DataFrame(self._natural(theta), columns=self._names())
+        frame = pd.DataFrame(self._natural(theta), columns=self._names())
+        frame.attrs["model"] = self._kind()
+        return frame
+
+    def _kind(self) -> str:
+        """Return what draws of the parameters have to be of."""
+        unit = "" if self.unit_ is None else f" in {UNIT_WORDS[self.unit_]}"
+        return " ".join([f"{type(self).__name__}{unit}", *self._shown()])
+
+    def _shown(self) -> list[str]:
+        """Return what makes the model another one besides its parameters, as text."""
+        return []
 
     def _require_fit(self) -> FloatArray:
         """Return the parameters; raise if there are none yet."""
@@ -416,7 +463,7 @@ class LifetimeModel(ABC):
                 f"{type(self).__name__} did not converge, so it has no intervals: {trouble}; "
                 "use more customers or a longer window",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
 
     def _set_fit(
@@ -444,6 +491,9 @@ class LifetimeModel(ABC):
         check_columns(draws, names, "draws")
         if len(draws) == 0:
             raise fail("draws has no rows", "pass the frame of posterior()")
+        of = draws.attrs.get("model", self._kind())
+        if of != self._kind():
+            raise fail(f"draws are of a {of}", f"pass the posterior() of this {self._kind()}")
         k = len(self.parameter_names)
         columns = [
             check_values(name, draws[name], gt=0 if i < k else None) for i, name in enumerate(names)
@@ -473,3 +523,20 @@ class LifetimeModel(ABC):
             return estimate
         bounds = over_draws(evaluate, self._draws(), n_rows, interval, None)
         return estimate | bounds
+
+
+def _check_covariance(saved: Any, k: int) -> FloatArray:
+    """Return the covariance of a file, NaN where the fit had none; raise where it is none."""
+    if saved is None:
+        return np.full((k, k), np.nan)
+    matrix = check_values("log_covariance", saved)
+    if (
+        matrix.shape != (k, k)
+        or not np.allclose(matrix, matrix.T)
+        or not np.linalg.eigvalsh(matrix)[0] > 0
+    ):
+        raise fail(
+            f"log_covariance of shape {matrix.shape} is no covariance of {k} parameters",
+            "fit and save the model again",
+        )
+    return matrix

@@ -80,7 +80,8 @@ class CovariateModel(PurchaseModel):
         Raises
         ------
         InputError
-            If the models are not nested or were fitted to different customers.
+            If the models are not nested, differ in unit or regularity, or were fitted to different
+            customers.
         """
         self._require_covariates()
         if type(reduced) is not type(self) or not set(reduced._names()) < set(self._names()):
@@ -88,12 +89,18 @@ class CovariateModel(PurchaseModel):
                 f"reduced is {reduced!r}, which is not the same model with fewer coefficients",
                 "fit it with some of the covariates left out",
             )
-        reduced._require_fit()
-        if reduced.n_customers_ != self.n_customers_:
+        reduced._errors()
+        self._errors()
+        if reduced.unit_ != self.unit_ or reduced._shown() != self._shown():
             raise fail(
-                f"the models were fitted to {self.n_customers_:,.0f} and to "
-                f"{reduced.n_customers_:,.0f} customers",
-                "fit both to the same",
+                f"the models are {self._kind()} and {reduced._kind()}", "fit both in the same way"
+            )
+        if not np.allclose(reduced._data, self._data, rtol=1e-9):
+            raise fail(
+                f"the models were fitted to {self.n_customers_:,.0f} customers with "
+                f"{self._data[1]:,.0f} repeat purchases, and to {reduced.n_customers_:,.0f} with "
+                f"{reduced._data[1]:,.0f}",
+                "fit both to the same customers",
             )
         degrees = len(self._names()) - len(reduced._names())
         # The weak prior may leave the larger model a hair below.
@@ -148,6 +155,8 @@ class CovariateModel(PurchaseModel):
         ``given`` holds a formula or a frame by set; ``constant`` is part of the log-likelihood
         that no row knows.
         """
+        if "count" in frame.columns:
+            frame = frame[frame["count"] > 0]
         formulas: dict[str, str] = {}
         for name, value in given.items():
             formulas[name], frame = as_formula(name, value, frame)
@@ -178,7 +187,7 @@ class CovariateModel(PurchaseModel):
                 totals[i] = rows.count @ self._row_derivatives(at, rows)[0] + constant
             return totals
 
-        self._log_likelihood = log_likelihood
+        self._log_likelihood, self._data = log_likelihood, rows.totals
         there = back @ optimum.theta + log_scale
         self._finish(optimum, log_scale, float(log_likelihood(there[None])[0]), n, back)
 
@@ -189,5 +198,5 @@ class CovariateModel(PurchaseModel):
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         if "covariates" in state:
-            self._covariates = Covariates(**state["covariates"])
+            self._covariates = Covariates.from_saved(state["covariates"], set(self._links))
             self._coefficients = self._covariates.names

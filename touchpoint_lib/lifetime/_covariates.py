@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from formulaic.errors import FormulaicError
 
-from touchpoint_lib._checks import FloatArray, check_values, fail
+from touchpoint_lib._checks import FloatArray, check_columns, check_values, fail
 from touchpoint_lib.lifetime._newton import Objective
 
 #: Functions a formula may call: none depends on other rows.
@@ -56,7 +56,8 @@ class Covariates:
                 if _is_text(frame[column]):
                     # In the order of their names, or of the categories where there are some.
                     values = pd.Categorical(frame[column]).remove_unused_categories()
-                    levels[column] = [str(value) for value in values.categories]
+                    texts = [str(value) for value in values.categories]
+                    levels[column] = list(dict.fromkeys(texts))
         for name, formula in formulas.items():
             design = _design(name, formula, frame, levels)
             if design.shape[1] == 0:
@@ -64,6 +65,20 @@ class Covariates:
             _check_rank(name, design)
             columns[name] = [f"{name}[{column}]" for column in design.columns]
         return cls(dict(formulas), levels, columns)
+
+    @classmethod
+    def from_saved(cls, saved: Mapping[str, Any], sets: set[str]) -> Self:
+        """Return the covariates of a file; raise where they cannot be what a fit has written."""
+        kept = cls(saved["formulas"], saved["levels"], saved["columns"])
+        texts = [kept.formulas.values(), *kept.levels.values(), *kept.columns.values()]
+        if (
+            not set(kept.formulas) <= sets
+            or list(kept.columns) != list(kept.formulas)
+            or not all(isinstance(text, str) for group in texts for text in group)
+            or any(len(set(group)) < len(group) for group in kept.levels.values())
+        ):
+            raise fail("the covariates of the file are damaged", "fit and save the model again")
+        return kept
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -78,10 +93,20 @@ class Covariates:
         InputError
             If a column is missing, has no value, or a level the fit has not seen.
         """
-        parts = [
-            _design(name, formula, frame, self.levels) for name, formula in self.formulas.items()
-        ]
-        return np.hstack([part.to_numpy(dtype=np.float64) for part in parts])
+        check_columns(frame, (), "covariates")
+        if len(frame) == 0:
+            raise fail("covariates has no rows", "pass at least one customer")
+        parts = []
+        for name, formula in self.formulas.items():
+            part = _design(name, formula, frame, self.levels)
+            if [f"{name}[{column}]" for column in part.columns] != self.columns[name]:
+                raise fail(
+                    f"{name}_covariates gives {', '.join(part.columns)}, the fit had "
+                    f"{', '.join(self.columns[name])}",
+                    "fit the model again",
+                )
+            parts.append(part.to_numpy(dtype=np.float64))
+        return np.hstack(parts)
 
     def shifts(self, links: Links) -> FloatArray:
         """Return by how much a unit of each column of the design moves the log parameters.
@@ -143,9 +168,15 @@ def as_formula(name: str, covariates: Any, frame: pd.DataFrame) -> tuple[str, pd
             f"{name}_covariates and customers differ in {', '.join(map(repr, shared))}",
             "rename one of them",
         )
+    for column in covariates.columns:
+        if not isinstance(column, str) or "`" in column or column == "count":
+            raise fail(
+                f"{name}_covariates has a column {column!r}",
+                "rename it: names are text without backticks, and count weighs rows",
+            )
     new = [column for column in covariates.columns if column not in frame.columns]
     formula = " + ".join(f"`{column}`" for column in covariates.columns)
-    return formula, frame.join(covariates[new])
+    return formula, frame.assign(**{column: covariates[column].array for column in new})
 
 
 def objective(
@@ -214,6 +245,14 @@ def _used(name: str, formula: str, frame: pd.DataFrame) -> list[str]:
             f"{', '.join(_FUNCTIONS)}; make other columns first",
         )
     used = [word for word in words if word not in _FUNCTIONS] + quoted
+    outside = plain
+    while (inner := re.sub(r"np\.\w+\([^()]*\)", " ", outside)) != outside:
+        outside = inner
+    if "-" in outside or "~" in outside.strip()[1:] or "Intercept" in used:
+        raise fail(
+            f"{name}_covariates is {formula!r}",
+            "join columns by +, : and *; an intercept is always there",
+        )
     missing = [column for column in used if column not in frame.columns]
     if missing:
         raise fail(
@@ -221,7 +260,13 @@ def _used(name: str, formula: str, frame: pd.DataFrame) -> list[str]:
             f"{name}_covariates names",
             "join the covariates to the customers' frame",
         )
-    return list(dict.fromkeys(used))
+    used = list(dict.fromkeys(used))
+    check_columns(frame, used, "customers")
+    for column in used:
+        kind = getattr(frame[column].dtype, "kind", "O")
+        if kind in "mM":
+            raise fail(f"{column!r} holds dates or durations", "make a number or a text of it")
+    return used
 
 
 def _is_text(column: pd.Series) -> bool:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from scipy.special import betainc, betaln, gammaln
+from scipy.special import betainc, betaincinv, betaln, gammaln, logsumexp
 
 from touchpoint_lib._checks import FloatArray
 from touchpoint_lib.lifetime._predictions import Params
@@ -31,6 +31,7 @@ from touchpoint_lib.lifetime._quadrature import (
     highest,
     legendre,
 )
+from touchpoint_lib.lifetime._roots import increasing_root
 from touchpoint_lib.lifetime._rows import IntArray, Rows, distinct_pairs
 
 #: Cancellation that the roots of unity may suffer, once in t and once in p.
@@ -375,6 +376,33 @@ class Future:
             lead=(self.k,),
             reach=self.k * np.log1p(self.c),
         )
+
+
+def silence_of(rise: FloatArray, c: FloatArray, k: int) -> FloatArray:
+    """Return the silence, in ages, after which P(no purchase | alive) is exp(-rise).
+
+    That probability is I of 1 / (1 + silence), the incomplete beta function of c and k.
+    """
+    with np.errstate(divide="ignore", over="ignore"):
+        quiet = np.exp(-rise)
+        # Exact from the smaller side.
+        rest, passed = betaincinv(c, k, quiet), betaincinv(k, c, -np.expm1(-rise))
+        silence = np.where(quiet < 0.5, 1 / rest - 1, passed / np.maximum(1 - passed, 1e-300))
+    # Far out, where scipy's inverse loses digits: by the finite sum, in logarithms.
+    hard = np.flatnonzero(((rise > 50) | ((rise > 1) & ~(rest > 1e-290))) & np.isfinite(rise))
+    if hard.size:
+        j = np.arange(k)
+        ways = log_rising(c[hard, None], j) - gammaln(j + 1)
+
+        def excess(y: FloatArray, at: Any) -> tuple[FloatArray, FloatArray]:
+            log_rest, log_gone = -np.logaddexp(0, y), -np.logaddexp(0, -y)
+            log_sum = logsumexp(ways[at] + j * log_gone[:, None], axis=1)
+            value = -c[hard][at] * log_rest - log_sum - rise[hard][at]
+            slope = np.exp(k * log_gone - betaln(c[hard][at], k) - log_sum)
+            return value, slope
+
+        silence[hard] = increasing_root(excess, rise[hard] / c[hard])
+    return np.asarray(silence)
 
 
 def log_rising(c: FloatArray, n: Any) -> FloatArray:

@@ -116,6 +116,8 @@ class PurchaseModel(RowModel):
         interval : float, optional
             Level of an interval, in (0, 1). It evaluates every distinct row for each of several
             hundred draws: some seconds for a few thousand customers.
+        draws : DataFrame, optional
+            From `posterior`, for the posterior's own mean and interval.
 
         Raises
         ------
@@ -194,6 +196,8 @@ class PurchaseModel(RowModel):
             Probability in (0, 1).
         interval : float, optional
             Level of an interval, in (0, 1).
+        draws : DataFrame, optional
+            From `posterior`, for the posterior's own mean and interval.
 
         Returns
         -------
@@ -229,6 +233,8 @@ class PurchaseModel(RowModel):
             In (0, 1]; at 1 the gap is 0 or, for those never at risk, inf.
         interval : float, optional
             Level of an interval, in (0, 1).
+        draws : DataFrame, optional
+            From `posterior`, for the posterior's own mean and interval.
 
         Returns
         -------
@@ -271,6 +277,8 @@ class PurchaseModel(RowModel):
             Length of the window after the silence, >= 0, in the unit.
         interval : float, optional
             Level of an interval, in (0, 1).
+        draws : DataFrame, optional
+            From `posterior`, for the posterior's own mean and interval.
         """
         ahead = self._check_time("horizon", horizon)
 

@@ -51,6 +51,16 @@ class Rows:
     def n_customers(self) -> float:
         return float(self.count.sum())
 
+    @property
+    def totals(self) -> tuple[float, ...]:
+        """Sums by which two sets of customers can be told apart."""
+        return (
+            self.n_customers,
+            float(self.count @ self.frequency),
+            float(self.count @ self.recency),
+            float(self.count @ self.T),
+        )
+
     def part(self, block: Any) -> Rows:
         """Return the rows in ``block``: a slice, positions or a mask."""
         return Rows(self.frequency[block], self.recency[block], self.T[block], self.count[block])
@@ -144,6 +154,17 @@ def group_with_design(rows: Rows, design: FloatArray) -> tuple[Rows, FloatArray,
     first[inverse[::-1]] = np.arange(len(inverse) - 1, -1, -1)
     count = tally(inverse, rows.count, len(age))
     return Rows(frequency, recency, age, count), design[first], inverse
+
+
+def mean_age(rows: Rows) -> float:
+    """Return the mean T, the natural unit of a fit; raise where grouping found every T to be 0."""
+    mean = float(np.einsum("i,i->", rows.count, rows.T)) / rows.n_customers
+    if not mean > 0:
+        raise fail(
+            f"T is below {_GRID:g} for all {rows.n_customers:,.0f} customers",
+            "count time in a shorter unit, such as days",
+        )
+    return mean
 
 
 def distinct_pairs(

@@ -19,10 +19,12 @@ import pandas as pd
 from touchpoint_lib._checks import (
     PERIOD_DAYS,
     FloatArray,
+    check_each,
     check_integer,
     check_values,
     fail,
 )
+from touchpoint_lib.lifetime._base import all_or_nothing
 from touchpoint_lib.lifetime._beta_binomial_likelihood import Likelihood
 from touchpoint_lib.lifetime._gamma_series import log_ratio, series
 from touchpoint_lib.lifetime._newton import minimise
@@ -44,6 +46,8 @@ BoolArray = npt.NDArray[np.bool_]
 _BLOCK = 2_000_000
 #: More rows than this are first reduced to their distinct ones.
 _FEW = 4096
+#: Opportunities over which numbers of purchases are counted out; and in a history.
+_MOST_TERMS = 1_000_000
 #: The last number of opportunities that is counted exactly.
 _LAST = 2.0**53
 
@@ -88,6 +92,7 @@ class BetaGeoBetaBinomModel(PurchaseModel):
     _units = PERIOD_DAYS
     _whole_times = True
 
+    @all_or_nothing
     def fit(self, customers: Any, unit: str | None = None) -> Self:
         """Estimate alpha, beta, gamma and delta by maximum likelihood.
 
@@ -123,7 +128,7 @@ class BetaGeoBetaBinomModel(PurchaseModel):
             )
         likelihood = Likelihood(rows)
         optimum = minimise(likelihood.derivatives, likelihood.start())
-        self._log_likelihood = likelihood.totals
+        self._log_likelihood, self._data = likelihood.totals, rows.totals
         n = rows.n_customers
         self._finish(optimum, np.zeros(4), -optimum.value * n, n)
         return self
@@ -147,13 +152,7 @@ class BetaGeoBetaBinomModel(PurchaseModel):
         """
         alpha, beta, gamma, delta = self._require_fit()
         n = check_integer("n_customers", n_customers, ge=1)
-        given = check_values("T", T, ge=1, whole=True)
-        if given.ndim > 1 or given.shape not in ((), (n,)):
-            raise fail(
-                f"T has shape {given.shape} for {n} customers",
-                "pass one number, or one a customer",
-            )
-        observed = np.broadcast_to(given, (n,)).astype(np.int64)
+        observed = check_each("T", T, n, ge=1, whole=True).astype(np.int64)
         generator = np.random.default_rng(check_integer("seed", seed, ge=0))
         buys, leaves = generator.beta(alpha, beta, n), generator.beta(gamma, delta, n)
         frequency, recency = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
@@ -221,6 +220,11 @@ class BetaGeoBetaBinomModel(PurchaseModel):
         a, b, gamma, trials = (
             column[:, None] for column in np.broadcast_arrays(a, b, gamma, trials)
         )
+        if horizon - n > _MOST_TERMS:
+            raise fail(
+                f"n is {n} and horizon {horizon:g}, and every opportunity between is counted",
+                f"the horizon may exceed n by at most {_MOST_TERMS:,}",
+            )
         i = np.arange(n, horizon)
         counts = np.empty(len(active))
         step = max(1, _BLOCK // (len(i) + 1))
@@ -270,7 +274,7 @@ def _check_histories(frame: pd.DataFrame) -> Rows:
     """Return the rows of ``frame``; raise where they are no counts of opportunities."""
     rows = check_rows(frame)
     for name, values in (("recency", rows.recency), ("T", rows.T)):
-        check_values(name, values, whole=True, index=frame.index)
+        check_values(name, values, le=_MOST_TERMS, whole=True, index=frame.index)
     bad = np.flatnonzero(rows.frequency > rows.recency)
     if bad.size:
         first = int(bad[0])

@@ -7,14 +7,15 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
-from scipy.special import betaincinv, gammaln
+from scipy.special import gammaln
 
 from touchpoint_lib._checks import (
     FloatArray,
+    check_each,
     check_integer,
-    check_values,
     fail,
 )
+from touchpoint_lib.lifetime._base import all_or_nothing
 from touchpoint_lib.lifetime._beta_geo_likelihood import (
     Likelihood,
     dot,
@@ -23,7 +24,7 @@ from touchpoint_lib.lifetime._beta_geo_likelihood import (
 )
 from touchpoint_lib.lifetime._covariate_model import CovariateModel
 from touchpoint_lib.lifetime._covariates import Links
-from touchpoint_lib.lifetime._erlang import Future, Stages
+from touchpoint_lib.lifetime._erlang import Future, Stages, silence_of
 from touchpoint_lib.lifetime._newton import Optimum, minimise
 from touchpoint_lib.lifetime._predictions import Params
 from touchpoint_lib.lifetime._quadrature import discounted_flow, dropout_mean
@@ -34,10 +35,13 @@ from touchpoint_lib.lifetime._rows import (
     customer_frame,
     distinct_pairs,
     group,
+    mean_age,
 )
 
 #: Rows whose arrays stay in the processor's cache.
 _CACHED = 32_768
+#: The largest k: gaps that vary by 3 %.
+_MOST_REGULAR = 1000
 #: The k that "auto" tries.
 _CANDIDATES = range(1, 13)
 
@@ -62,8 +66,8 @@ class BetaGeoModel(CovariateModel):
     regularity_ : int
         The k of the fit.
     regularity_likelihoods_ : Series
-        After "auto": the log-likelihood of each k. Information criteria do not count k as a
-        parameter.
+        After a fit with "auto" (not in a file): the log-likelihood of each k. Information
+        criteria do not count k as a parameter.
 
     Notes
     -----
@@ -104,8 +108,10 @@ class BetaGeoModel(CovariateModel):
     regularity_likelihoods_: pd.Series
 
     def __init__(self, regularity: int | str = 1) -> None:
-        self.regularity = regularity if regularity == "auto" else _check_regularity(regularity)
+        auto = isinstance(regularity, str) and regularity == "auto"
+        self.regularity = "auto" if auto else _check_regularity(regularity)
 
+    @all_or_nothing
     def fit(
         self,
         customers: Any,
@@ -161,7 +167,7 @@ class BetaGeoModel(CovariateModel):
                 "use a longer window: without repeats no rate can be estimated",
             )
         # Times are divided by their mean, so that every parameter is of order one.
-        scale = dot(rows.count, rows.T) / rows.n_customers
+        scale = mean_age(rows)
         fits: dict[int, tuple[float, Likelihood, Optimum, float]] = {}
         start: FloatArray | None = None
         for k in _CANDIDATES if self.regularity == "auto" else [int(self.regularity)]:
@@ -189,14 +195,14 @@ class BetaGeoModel(CovariateModel):
         def log_likelihood(theta: FloatArray) -> FloatArray:
             return np.array([likelihood.total(point) for point in theta - log_scale]) + constant
 
-        self._log_likelihood = log_likelihood
+        self._log_likelihood, self._data = log_likelihood, rows.totals
         self._finish(optimum, log_scale, total, rows.n_customers)
         return self
 
     @classmethod
     def from_params(
         cls,
-        params: Sequence[float] | Mapping[str, float],
+        params: Sequence[float] | Mapping[str, float] | pd.Series,
         unit: str | None = None,
         *,
         regularity: int = 1,
@@ -205,7 +211,7 @@ class BetaGeoModel(CovariateModel):
 
         Parameters
         ----------
-        params : sequence or mapping of float
+        params : sequence, mapping or Series of float
             In the order of ``parameter_names``, or by name; all > 0.
         unit : {"D", "W"}, optional
             Unit of time that the parameters are in.
@@ -245,7 +251,7 @@ class BetaGeoModel(CovariateModel):
         """
         n = check_integer("n_customers", n_customers, ge=1)
         r, alpha, a, b = self._one_each(n, covariates)
-        observed = np.broadcast_to(check_values("T", T, gt=0), (n,)).astype(np.float64)
+        observed = check_each("T", T, n, gt=0)
         generator = np.random.default_rng(check_integer("seed", seed, ge=0))
         rate = generator.gamma(r, 1 / alpha, n)
         leaves = generator.beta(a, b, n)
@@ -279,12 +285,15 @@ class BetaGeoModel(CovariateModel):
             frame.attrs["unit"] = self.unit_
         return frame
 
+    def _shown(self) -> list[str]:
+        return [] if self._k == 1 else [f"regularity={self._k}"]
+
     def _state(self) -> dict[str, Any]:
         return {**super()._state(), "regularity": self.regularity_}
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         super()._restore(state)
-        self.regularity = self.regularity_ = _check_regularity(state["regularity"])
+        self.regularity = self.regularity_ = _check_regularity(state["regularity"], "")
 
     def _row_derivatives(
         self, params: Params, rows: Rows
@@ -444,18 +453,14 @@ class BetaGeoModel(CovariateModel):
             params, Rows(rows.frequency, rows.recency, rows.recency, rows.count)
         )
         # How far the log-odds of being gone have to rise: by -ln P(no purchase since | alive).
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             level = np.log1p(-np.asarray(alive)) - np.log(alive)
-        rise = np.where(at_first == -np.inf, np.inf, np.maximum(level, at_first) - at_first)
-        with np.errstate(over="ignore", divide="ignore"):
+            rise = np.maximum(level, at_first) - at_first
+        rise = np.where(at_first == -np.inf, np.inf, rise)
+        with np.errstate(over="ignore"):
             if k == 1:
                 return np.asarray(age * np.expm1(rise / c))
-            # That is I of (alpha + t_x) / (alpha + t_x + gap): exact from its smaller side.
-            quiet = np.exp(-rise)
-            rest, passed = betaincinv(c, k, quiet), betaincinv(k, c, -np.expm1(-rise))
-            return np.asarray(
-                age * np.where(quiet < 0.5, 1 / rest - 1, passed / np.maximum(1 - passed, 1e-300))
-            )
+            return np.asarray(age * silence_of(rise, np.broadcast_to(c, rise.shape), k))
 
     def _hazard(self, params: Params, rows: Rows, ahead: float) -> FloatArray:
         later = Rows(rows.frequency, rows.recency, rows.T + ahead, rows.count)
@@ -498,8 +503,12 @@ class ModifiedBetaGeoModel(BetaGeoModel):
 
 
 def _check_regularity(value: Any, otherwise: str = ', or "auto"') -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise fail(f"regularity is {value!r}", f"it must be a whole number >= 1{otherwise}")
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or not 1 <= value <= _MOST_REGULAR:
+        raise fail(
+            f"regularity is {value!r}",
+            f"it must be a whole number from 1 to {_MOST_REGULAR}{otherwise}",
+        )
     return int(value)
 
 

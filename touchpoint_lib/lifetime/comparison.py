@@ -119,7 +119,7 @@ def compare_models(models: Any, split: pd.DataFrame, threshold: float = 0.5) -> 
     table: dict[str, dict[str, float]] = {}
     n_flagged: dict[str, float] = {}
     for name, model in named.items():
-        fitted = _fitted(name, model, frame, rows.n_customers)
+        fitted = _fitted(name, model, frame, rows)
         purchases = by_duration(fitted.expected_purchases, frame, duration)
         chance = by_duration(fitted.probability_of_purchase, frame, duration)
         flagged = chance >= cut
@@ -147,7 +147,7 @@ def compare_models(models: Any, split: pd.DataFrame, threshold: float = 0.5) -> 
     }
     for name, score in scores.items():
         n_flagged[name] = n_flagged[best]
-        hits = _hits(score, buys, weight, n_flagged[best])
+        hits = expected_hits(score, buys, weight, n_flagged[best])
         table[name] = {
             "holdout_actual": float(weight @ actual),
             **(_forecast(rate * duration, actual, weight) if name == "rate" else {}),
@@ -205,14 +205,14 @@ def own_rates(rows: Rows) -> FloatArray:
     return rate
 
 
-def _fitted(name: str, model: PurchaseModel, frame: pd.DataFrame, n: float) -> PurchaseModel:
+def _fitted(name: str, model: PurchaseModel, frame: pd.DataFrame, rows: Rows) -> PurchaseModel:
     """Return the model where it has parameters, and a fitted copy where it has none."""
     if not hasattr(model, "params_"):
         return copy.copy(model).fit(frame)
-    behind = getattr(model, "n_customers_", n)
-    if behind != n:
+    if model._data and not np.allclose(model._data, rows.totals, rtol=1e-9):
         raise fail(
-            f"{name!r} was fitted on {behind:,.0f} customers, split has {n:,.0f}",
+            f"{name!r} was fitted on {model._data[0]:,.0f} customers with {model._data[1]:,.0f} "
+            f"repeat purchases, split has {rows.n_customers:,.0f} with {rows.totals[1]:,.0f}",
             "fit it on the calibration part, or pass an unfitted model",
         )
     return model
@@ -259,7 +259,7 @@ def _auc(truth: Any, score: FloatArray, weight: FloatArray) -> float:
     return ratio(float(found @ (below + rest / 2)), float(found.sum() * rest.sum()))
 
 
-def _hits(score: FloatArray, truth: Any, weight: FloatArray, n_flagged: float) -> float:
+def expected_hits(score: FloatArray, truth: Any, weight: FloatArray, n_flagged: float) -> float:
     """Return the expected buyers among the ``n_flagged`` highest scores, chance breaking ties."""
     _, place = np.unique(-score, return_inverse=True)
     found = np.bincount(place, weights=weight * truth)

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import betaln, expit, exprel
 
-from touchpoint_lib._checks import FloatArray, check_integer, check_values, fail
+from touchpoint_lib._checks import FloatArray, check_each, check_integer, fail
+from touchpoint_lib.lifetime._base import all_or_nothing
 from touchpoint_lib.lifetime._covariate_model import CovariateModel
 from touchpoint_lib.lifetime._covariates import Links
 from touchpoint_lib.lifetime._newton import minimise
@@ -18,7 +19,6 @@ from touchpoint_lib.lifetime._pareto_integral import (
     TwoPowers,
     count_integral,
     discount_integral,
-    increasing_root,
 )
 from touchpoint_lib.lifetime._pareto_likelihood import (
     Likelihood,
@@ -28,6 +28,7 @@ from touchpoint_lib.lifetime._pareto_likelihood import (
     row_derivatives,
 )
 from touchpoint_lib.lifetime._predictions import Params
+from touchpoint_lib.lifetime._roots import increasing_root
 from touchpoint_lib.lifetime._rows import (
     Rows,
     check_rows,
@@ -35,6 +36,7 @@ from touchpoint_lib.lifetime._rows import (
     customer_frame,
     group,
     group_with_inverse,
+    mean_age,
 )
 
 #: From so many rows on it pays to look for customers that share one.
@@ -73,6 +75,7 @@ class ParetoNBDModel(CovariateModel):
     _links: ClassVar[Links] = {"rate": {1: -1.0}, "dropout": {3: -1.0}}
     _time_parameters: ClassVar[tuple[int, ...]] = (1, 3)
 
+    @all_or_nothing
     def fit(
         self,
         customers: Any,
@@ -121,7 +124,7 @@ class ParetoNBDModel(CovariateModel):
             )
         likelihood = Likelihood(rows)
         # Newton moves parameters of times divided by their mean, so that all are of order one.
-        scale = float(np.log(dot(rows.count, rows.T) / rows.n_customers))
+        scale = float(np.log(mean_age(rows)))
         log_scale = np.array([0.0, scale, 0.0, scale])
         optimum = minimise(
             lambda theta: likelihood.derivatives(theta + log_scale), likelihood.start() - log_scale
@@ -129,7 +132,7 @@ class ParetoNBDModel(CovariateModel):
         if given:
             self._fit_covariates(frame, given, optimum.theta, float(np.exp(scale)))
             return self
-        self._log_likelihood = likelihood.totals
+        self._log_likelihood, self._data = likelihood.totals, rows.totals
         self._finish(optimum, log_scale, -optimum.value * rows.n_customers, rows.n_customers)
         return self
 
@@ -156,7 +159,7 @@ class ParetoNBDModel(CovariateModel):
         """
         n = check_integer("n_customers", n_customers, ge=1)
         r, alpha, s, beta = self._one_each(n, covariates)
-        observed = np.broadcast_to(check_values("T", T, gt=0), (n,)).astype(np.float64)
+        observed = check_each("T", T, n, gt=0)
         generator = np.random.default_rng(check_integer("seed", seed, ge=0))
         rate = generator.gamma(r, 1 / alpha, n)
         # A rate may underflow to 0 where s is small: such a customer never dies.

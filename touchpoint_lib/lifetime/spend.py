@@ -18,7 +18,7 @@ from touchpoint_lib._checks import (
     fail,
 )
 from touchpoint_lib.data.transactions import CustomerBase
-from touchpoint_lib.lifetime._base import LifetimeModel
+from touchpoint_lib.lifetime._base import LifetimeModel, all_or_nothing
 from touchpoint_lib.lifetime._intervals import N_DRAWS, low_discrepancy, over_draws
 from touchpoint_lib.lifetime._newton import minimise
 from touchpoint_lib.lifetime._purchases import PurchaseModel
@@ -63,9 +63,11 @@ class GammaGammaModel(LifetimeModel):
     """
 
     parameter_names: ClassVar[tuple[str, ...]] = ("p", "q", "gamma")
-    n_left_out_: int
+    _kept: ClassVar[tuple[str, ...]] = ("n_left_out_", "spend_correlation_")
+    n_left_out_: float
     spend_correlation_: float
 
+    @all_or_nothing
     def fit(self, customers: Any, unit: str | None = None) -> Self:
         """Estimate p, q and gamma by maximum likelihood.
 
@@ -111,7 +113,7 @@ class GammaGammaModel(LifetimeModel):
                 "Gamma-Gamma needs a spread",
                 "value every purchase at that amount",
             )
-        self.n_left_out_ = int(count[(frequency > 0) & (spend == 0)].sum())
+        self.n_left_out_ = float(count[(frequency > 0) & (spend == 0)].sum())
         x, m, weight = frequency[used], spend[used], count[used]
         # Money is divided by its mean, so that every parameter is of order one.
         scale = float(weight @ (x * m) / (weight @ x))
@@ -170,16 +172,16 @@ class GammaGammaModel(LifetimeModel):
         InputError
             If a value is missing or negative.
         """
-        params = self._require_fit()
+        q = float(self._require_fit()[1])
         expected = self._on_customers(
-            "expected_spend", _conditional_mean, customers, interval, draws
+            "expected_spend", conditional_mean, customers, interval, draws
         )
-        estimate = expected if interval is None else expected["estimate"]
-        endless = int(np.isinf(estimate).sum())
+        endless = int(np.isinf(expected.to_numpy()).reshape(len(expected), -1).any(axis=1).sum())
         if endless:
+            where = f"q is {q:.3g}" if q <= 1 else f"q is {q:.3g}, and at most 1 in some draws"
             warnings.warn(
-                f"q is {params[1]:.3g}: the mean spend is infinite for {endless} customers; use "
-                "median_spend, and look for extreme amounts in the log",
+                f"{where}: the mean spend or a bound of it is infinite for {endless} customers; "
+                "use median_spend, and look for extreme amounts in the log",
                 InfiniteMeanWarning,
                 stacklevel=2,
             )
@@ -212,6 +214,8 @@ class GammaGammaModel(LifetimeModel):
         """
         p, q, gamma = self._require_fit()
         x = np.atleast_1d(check_values("frequency", frequency, ge=0, whole=True))
+        if x.ndim > 1:
+            raise fail(f"frequency has shape {x.shape}", "pass one number a customer")
         generator = np.random.default_rng(check_integer("seed", seed, ge=0))
         level = generator.gamma(q, 1 / gamma, len(x))
         shape = np.where(x > 0, p * x, 1.0)
@@ -284,6 +288,11 @@ def customer_lifetime_value(
     InputError
         If units differ or are unknown, a value is impossible, or the mean spend is infinite.
 
+    Warns
+    -----
+    InfiniteMeanWarning
+        If an upper bound is infinite.
+
     References
     ----------
     Fader, Hardie & Lee (2005), "RFM and CLV: using iso-value curves for customer base
@@ -308,7 +317,7 @@ def customer_lifetime_value(
     share = check_number("margin", margin, gt=0)
     frame = customer_frame(customers)
     frequency, monetary = _check_spend(frame)
-    mean = _conditional_mean(spend._require_fit(), frequency, monetary)
+    mean = conditional_mean(spend._require_fit(), frequency, monetary)
     if np.isinf(mean).any():
         raise fail(
             f"the mean spend is infinite (q is {spend.params_['q']:.3g})",
@@ -319,6 +328,14 @@ def customer_lifetime_value(
     if interval is None:
         return pd.Series(value, index=frame.index, name="customer_lifetime_value")
     bounds = _joint_interval(purchases, spend, frame, (discount_rate, horizon), share, interval)
+    endless = int(np.isinf(bounds["upper"]).sum())
+    if endless:
+        warnings.warn(
+            f"q is {spend.params_['q']:.3g}, and at most 1 in some draws: the upper bound is "
+            f"infinite for {endless} customers; look for extreme amounts in the log",
+            InfiniteMeanWarning,
+            stacklevel=2,
+        )
     return pd.DataFrame({"estimate": value, **bounds}, index=frame.index)
 
 
@@ -346,8 +363,10 @@ def _joint_interval(
     ]
 
     def evaluate(draw: FloatArray, block: slice) -> FloatArray:
-        mean = _conditional_mean(draw[k:-1], frequency[block], monetary[block])
-        return share * purchased[int(draw[-1])][inverse[block]] * mean
+        mean = conditional_mean(draw[k:-1], frequency[block], monetary[block])
+        number = purchased[int(draw[-1])][inverse[block]]
+        # Nothing is bought at however infinite a mean.
+        return np.where(number > 0, share * number * np.where(number > 0, mean, 0.0), 0.0)
 
     numbered = np.column_stack([draws, np.arange(len(draws))])
     return over_draws(evaluate, numbered, len(frame), level, None)
@@ -375,7 +394,7 @@ def _population_mean(params: FloatArray) -> float:
     return float(p * gamma / (q - 1)) if q > 1 else float("inf")
 
 
-def _conditional_mean(params: FloatArray, frequency: FloatArray, spend: FloatArray) -> FloatArray:
+def conditional_mean(params: FloatArray, frequency: FloatArray, spend: FloatArray) -> FloatArray:
     p, q, gamma = params
     divisor = p * frequency + q - 1
     finite = divisor > 0

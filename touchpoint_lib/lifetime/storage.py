@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from touchpoint_lib._checks import fail
+from touchpoint_lib._checks import InputError, fail
 from touchpoint_lib.lifetime._base import FORMAT, FORMAT_VERSION, LifetimeModel
 from touchpoint_lib.lifetime.beta_binomial import BetaGeoBetaBinomModel
 from touchpoint_lib.lifetime.beta_geo import BetaGeoModel, ModifiedBetaGeoModel
@@ -55,12 +55,14 @@ def load_model(path: str | Path) -> LifetimeModel:
     ...     tp.load_model(path)
     BetaGeoModel(r=0.243, alpha=4.414, a=0.793, b=2.426, unit=weeks)
     """
+    if not isinstance(path, str | Path):
+        raise fail(f"path is a {type(path).__name__}", "pass the path that model.save wrote")
     file = Path(path)
     if not file.is_file():
         raise fail(f"there is no file {str(file)!r}", "pass the path that model.save wrote")
     try:
         content: Any = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise fail(f"{str(file)!r} is not JSON ({error})", "pass a file of model.save") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise fail(f"{str(file)!r} holds no model", "pass a file of model.save")
@@ -69,16 +71,18 @@ def load_model(path: str | Path) -> LifetimeModel:
             f"{str(file)!r} has format version {content.get('version')!r}",
             f"this library reads version {FORMAT_VERSION}: fit and save the model again",
         )
-    if content.get("model") not in _MODELS:
+    if not isinstance(content.get("model"), str) or content["model"] not in _MODELS:
         raise fail(
             f"{str(file)!r} holds a {content.get('model')!r}",
             f"this library knows {', '.join(_MODELS)}",
         )
     try:
         return _MODELS[content["model"]]._from_saved(content)
-    except (KeyError, TypeError) as error:
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise fail(
-            f"{str(file)!r} is incomplete ({error})", "fit and save the model again"
+            f"{str(file)!r} is incomplete or damaged ({error})", "fit and save the model again"
         ) from None
 
 
@@ -119,7 +123,8 @@ def from_lifetimes(fitter: Any, unit: str | None = None) -> LifetimeModel:
     if kind not in _FITTERS:
         raise fail(f"fitter is a {kind}", f"it must be one of {', '.join(_FITTERS)}")
     model, names = _FITTERS[kind]
-    params = getattr(fitter, "params_", None)
-    if params is None:
-        raise fail(f"the {kind} was not fitted", "call its fit first")
-    return model.from_params([float(params[name]) for name in names], unit)
+    try:
+        params = [fitter.params_[name] for name in names]
+    except (AttributeError, KeyError, TypeError, IndexError):
+        raise fail(f"the {kind} was not fitted", "call its fit first") from None
+    return model.from_params(params, unit)

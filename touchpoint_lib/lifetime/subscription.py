@@ -12,17 +12,21 @@ from touchpoint_lib._checks import (
     DAYS_PER_YEAR,
     PERIOD_DAYS,
     FloatArray,
+    check_each,
     check_integer,
     check_number,
     check_values,
     fail,
 )
-from touchpoint_lib.lifetime._base import LifetimeModel
+from touchpoint_lib.lifetime._base import LifetimeModel, all_or_nothing
 from touchpoint_lib.lifetime._newton import minimise
 from touchpoint_lib.lifetime._rows import common_unit
 from touchpoint_lib.lifetime._survival import future_sum, log_survival, shape_of
 from touchpoint_lib.lifetime._tenures import Likelihood, compressed
 from touchpoint_lib.lifetime.spend import InfiniteMeanWarning
+
+#: The last period that a float counts exactly.
+_LONGEST = 2.0**53
 
 
 class _SubscriptionModel(LifetimeModel):
@@ -32,10 +36,12 @@ class _SubscriptionModel(LifetimeModel):
     with estimate, lower and upper) on the index of a Series that was passed, else by the number.
     """
 
+    _kept: ClassVar[tuple[str, ...]] = ("n_left_out_",)
     _units = PERIOD_DAYS
     #: Total weight of rows with tenure 0 who have not left: they met no renewal yet.
     n_left_out_: float
 
+    @all_or_nothing
     def fit(self, subscribers: pd.DataFrame, unit: str | None = None) -> Self:
         """Estimate the parameters by maximum likelihood.
 
@@ -272,12 +278,7 @@ class _SubscriptionModel(LifetimeModel):
         """
         alpha, beta, c = shape_of(self._require_fit())
         n = check_integer("n_customers", n_customers, ge=1)
-        observed = check_values("T", T, ge=0, whole=True)
-        if observed.shape not in ((), (n,)):
-            raise fail(
-                f"T has shape {observed.shape} for {n} customers",
-                "pass one number, or one value a customer",
-            )
+        observed = check_each("T", T, n, ge=0, le=_LONGEST, whole=True)
         generator = np.random.default_rng(check_integer("seed", seed, ge=0))
         leaves = generator.beta(alpha, beta, n)
         # Given the chance theta to leave, P(tenure > t) = (1 - theta)^(t^c).
@@ -377,7 +378,7 @@ class BetaDiscreteWeibullModel(_SubscriptionModel):
 def _whole(name: str, values: Any, ge: float) -> tuple[FloatArray, pd.Index[Any]]:
     """Return whole numbers and the index of a prediction for them."""
     own = values.index if isinstance(values, pd.Series) else None
-    array = check_values(name, values, ge=ge, whole=True, index=own)
+    array = check_values(name, values, ge=ge, le=_LONGEST, whole=True, index=own)
     if array.ndim > 1 or array.size == 0:
         raise fail(f"{name} has shape {array.shape}", "pass one number, or a row of them")
     array = np.atleast_1d(array)

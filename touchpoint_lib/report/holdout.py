@@ -13,10 +13,10 @@ from touchpoint_lib.charts.alive import unit_word
 from touchpoint_lib.lifetime._intervals import low_discrepancy
 from touchpoint_lib.lifetime._purchases import PurchaseModel
 from touchpoint_lib.lifetime._rows import check_rows
-from touchpoint_lib.lifetime.comparison import _hits, own_rates
+from touchpoint_lib.lifetime.comparison import expected_hits, own_rates
 from touchpoint_lib.lifetime.spend import (
     GammaGammaModel,
-    _conditional_mean,
+    conditional_mean,
     customer_lifetime_value,
 )
 from touchpoint_lib.metrics._shared import ratio
@@ -230,7 +230,7 @@ def _totals(
     drawn = zip(model._draws(points[:, :k]), spend._draws(points[:, k:]), strict=True)
     for at, (purchases, amounts) in enumerate(drawn):
         number = model._purchases(model._at(purchases, design), rows, horizon)[inverse]
-        mean = _conditional_mean(amounts, frequency, monetary)
+        mean = conditional_mean(amounts, frequency, monetary)
         totals[:, at] = number.sum(), (number * mean).sum()
     return totals
 
@@ -263,5 +263,5 @@ def _top_share(value: FloatArray, amount: FloatArray) -> float:
     """Return the share of ``amount`` of the tenth with the highest value, chance breaking ties."""
     n_top = max(1, round(len(value) / 10))
     # Sums in another order differ in the last digit; equal values must stay ties.
-    found = _hits(value.round(9), amount, np.ones(len(value)), n_top)
+    found = expected_hits(value.round(9), amount, np.ones(len(value)), n_top)
     return ratio(found, float(amount.sum()))
