@@ -105,9 +105,10 @@ def alive_map_verdict(data: pd.DataFrame) -> str:
         says = "that silence says the same of both"
     return (
         f"After {lasts(silence, word)} of silence a customer with "
-        f"{_repeats(rare['frequency'])} is alive with {rare['alive']:.0%}, one with "
-        f"{_repeats(often['frequency'])} with {often['alive']:.0%}: {says}. A customer who bought "
-        f"once, {lasts(data.attrs['T'], word)} ago, is alive with {data.attrs['one_time']:.0%}."
+        f"{_repeats(rare['frequency'])} is still alive with a probability of "
+        f"{rare['alive']:.0%}, one with {_repeats(often['frequency'])} of {often['alive']:.0%}: "
+        f"{says}. For a customer who bought once, {lasts(data.attrs['T'], word)} ago, it is "
+        f"{data.attrs['one_time']:.0%}."
     )
 
 
@@ -136,7 +137,7 @@ def alive_map(data: pd.DataFrame, source: str) -> go.Figure:
         colorscale=[[0, "#f2f2f2"], [1, ACCENT]],
         colorbar={"title": {"text": "P(alive)"}, "tickformat": ".0%", "thickness": 14},
         hovertemplate=(
-            "%{y} repeat purchases, %{x:.1f} " + word + " of silence: alive with %{z:.0%}"
+            "%{y} repeat purchases, %{x:.1f} " + word + " of silence: P(alive) %{z:.0%}"
             "<extra></extra>"
         ),
     )
@@ -144,8 +145,8 @@ def alive_map(data: pd.DataFrame, source: str) -> go.Figure:
     figure.update_yaxes(title="Repeat purchases", showgrid=False)
     low, high = float(data["alive"].min()), float(data["alive"].max())
     title = (
-        f"Observed for {lasts(data.attrs['T'], word)}, repeat buyers are alive with {low:.0%} to "
-        f"{high:.0%}; one-time buyers with {data.attrs['one_time']:.0%}"
+        f"Observed for {lasts(data.attrs['T'], word)}, repeat buyers have a P(alive) of {low:.0%} "
+        f"to {high:.0%}, one-time buyers of {data.attrs['one_time']:.0%}"
     )
     return finish(figure, title, source, data.attrs["n"], footer_at=-0.27)
 
@@ -269,8 +270,8 @@ def alive_path_verdict(data: pd.DataFrame) -> str:
         )
     return (
         f"On {last['date']}, {last['silence']:,.1f} {word} after the last of "
-        f"{int(data['purchase'].sum())} purchase days, the customer is alive with "
-        f"{last['alive']:.0%}; {crossing}.{before}"
+        f"{int(data['purchase'].sum())} purchase days, the customer is alive with a probability "
+        f"of {last['alive']:.0%}; {crossing}.{before}"
     )
 
 
@@ -292,7 +293,7 @@ def alive_path(data: pd.DataFrame, source: str) -> go.Figure:
         line={"color": ACCENT, "width": 2},
         customdata=data["silence"].tolist(),
         hovertemplate=(
-            "%{x}: alive with %{y:.0%} after %{customdata:.1f} "
+            "%{x}: P(alive) %{y:.0%} after %{customdata:.1f} "
             + unit_word(data.attrs["unit"])
             + " of silence<extra></extra>"
         ),
@@ -327,7 +328,7 @@ def alive_path(data: pd.DataFrame, source: str) -> go.Figure:
     figure.update_yaxes(title="P(alive)", tickformat=".0%", range=[-0.02, 1.05])
     last = data.iloc[-1]
     title = (
-        f"Alive with {last['alive']:.0%} after {last['silence']:,.1f} "
+        f"P(alive) is {last['alive']:.0%} after {last['silence']:,.1f} "
         f"{unit_word(data.attrs['unit'])} of silence"
     )
     return finish(figure, title, source, len(bought), footer_at=-0.27)
