@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from touchpoint_lib.data.transactions import rfm_split as rfm_split
     from touchpoint_lib.data.transactions import rfm_summary as rfm_summary
     from touchpoint_lib.data.visits import purchase_days as purchase_days
-    from touchpoint_lib.lifetime._base import ConvergenceWarning as ConvergenceWarning
+    from touchpoint_lib.lifetime._estimates import ConvergenceWarning as ConvergenceWarning
     from touchpoint_lib.lifetime.beta_binomial import BetaGeoBetaBinomModel as BetaGeoBetaBinomModel
     from touchpoint_lib.lifetime.beta_geo import BetaGeoModel as BetaGeoModel
     from touchpoint_lib.lifetime.beta_geo import ModifiedBetaGeoModel as ModifiedBetaGeoModel
@@ -65,7 +65,7 @@ _MODULES = {
         "rfm_summary",
     ],
     "data.visits": ["purchase_days"],
-    "lifetime._base": ["ConvergenceWarning"],
+    "lifetime._estimates": ["ConvergenceWarning"],
     "lifetime.beta_binomial": ["BetaGeoBetaBinomModel"],
     "lifetime.beta_geo": ["BetaGeoModel", "ModifiedBetaGeoModel"],
     "lifetime.comparison": ["compare_models"],

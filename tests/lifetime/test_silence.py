@@ -8,7 +8,7 @@ import pytest
 
 import touchpoint_lib as tp
 from tests.reference import lifetime as published
-from touchpoint_lib.lifetime._erlang import silence_of
+from touchpoint_lib.lifetime._stages import silence_of
 
 
 @pytest.mark.parametrize("k", [2, 3, 12])

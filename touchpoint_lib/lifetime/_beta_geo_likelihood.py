@@ -20,9 +20,9 @@ from scipy.special import gammaln, psi, zeta
 
 from touchpoint_lib._checks import FloatArray, check_values, fail
 from touchpoint_lib.data.transactions import CustomerBase
-from touchpoint_lib.lifetime._erlang import Stages
 from touchpoint_lib.lifetime._predictions import Params
 from touchpoint_lib.lifetime._rows import Rows, tally
+from touchpoint_lib.lifetime._stages import Stages
 
 #: The trigamma function.
 _trigamma = partial(zeta, 2)

@@ -24,7 +24,7 @@ from touchpoint_lib.lifetime._beta_geo_likelihood import (
 )
 from touchpoint_lib.lifetime._covariate_model import CovariateModel
 from touchpoint_lib.lifetime._covariates import Links
-from touchpoint_lib.lifetime._erlang import Future, Stages, silence_of
+from touchpoint_lib.lifetime._erlang import Future
 from touchpoint_lib.lifetime._newton import Optimum, minimise
 from touchpoint_lib.lifetime._predictions import Params
 from touchpoint_lib.lifetime._quadrature import discounted_flow, dropout_mean
@@ -37,11 +37,10 @@ from touchpoint_lib.lifetime._rows import (
     group,
     mean_age,
 )
+from touchpoint_lib.lifetime._stages import Stages, check_regularity, silence_of
 
 #: Rows whose arrays stay in the processor's cache.
 _CACHED = 32_768
-#: The largest k: gaps that vary by 3 %.
-_MOST_REGULAR = 1000
 #: The k that "auto" tries.
 _CANDIDATES = range(1, 13)
 
@@ -109,7 +108,7 @@ class BetaGeoModel(CovariateModel):
 
     def __init__(self, regularity: int | str = 1) -> None:
         auto = isinstance(regularity, str) and regularity == "auto"
-        self.regularity = "auto" if auto else _check_regularity(regularity)
+        self.regularity = "auto" if auto else check_regularity(regularity)
 
     @all_or_nothing
     def fit(
@@ -224,7 +223,7 @@ class BetaGeoModel(CovariateModel):
             If a name or the number of parameters is wrong, or one is not > 0.
         """
         model = super().from_params(params, unit)
-        model.regularity = model.regularity_ = _check_regularity(regularity, "")
+        model.regularity = model.regularity_ = check_regularity(regularity, "")
         return model
 
     def simulate(
@@ -293,7 +292,7 @@ class BetaGeoModel(CovariateModel):
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         super()._restore(state)
-        self.regularity = self.regularity_ = _check_regularity(state["regularity"], "")
+        self.regularity = self.regularity_ = check_regularity(state["regularity"], "")
 
     def _row_derivatives(
         self, params: Params, rows: Rows
@@ -500,16 +499,6 @@ class ModifiedBetaGeoModel(BetaGeoModel):
     """
 
     _chance_at_first: ClassVar[int] = 1
-
-
-def _check_regularity(value: Any, otherwise: str = ', or "auto"') -> int:
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or not 1 <= value <= _MOST_REGULAR:
-        raise fail(
-            f"regularity is {value!r}",
-            f"it must be a whole number from 1 to {_MOST_REGULAR}{otherwise}",
-        )
-    return int(value)
 
 
 def _part(params: Params, rows: Any) -> list[Any]:
