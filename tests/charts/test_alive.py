@@ -121,8 +121,8 @@ def test_the_heatmap_is_the_grid(grid):
 def test_the_map_verdict_on_cdnow(grid):
     assert charts.alive_map_verdict(grid) == (
         "After 19 weeks of silence a customer with 1 repeat purchase is still alive with a "
-        "probability of 55%, one with 13 repeat purchases of 1%: the same silence says more about a "
-        "frequent buyer. For a customer who bought once, 39 weeks ago, it is 39%."
+        "probability of 55%, one with 13 repeat purchases of 1%: the same silence says more about "
+        "a frequent buyer. For a customer who bought once, 39 weeks ago, it is 39%."
     )
 
 
@@ -223,8 +223,8 @@ def test_the_line_and_the_points_are_the_path(path):
 def test_the_path_verdict_on_cdnow(path):
     assert charts.alive_path_verdict(path) == (
         "On 1998-06-30, 28.6 weeks after the last of 4 purchase days, the customer is alive with "
-        "a probability of 54%; without another purchase it falls below 50% after 33.0 weeks of silence. "
-        "Before a return it had been as low as 25%."
+        "a probability of 54%; without another purchase it falls below 50% after 33.0 weeks of "
+        "silence. Before a return it had been as low as 25%."
     )
 
 

@@ -220,17 +220,19 @@ def test_predictions_are_what_they_claim(
 def test_gap_and_quantile_are_the_smallest_whole_numbers(
     params: list[float], history: pd.DataFrame, level: float
 ) -> None:
-    model = BetaGeoBetaBinomModel.from_params(params)
+    model, rows = BetaGeoBetaBinomModel.from_params(params), check_rows(history)
+
+    def alive_after(missed: float) -> float:
+        later = Rows(rows.frequency, rows.recency, rows.recency + missed, rows.count)
+        return float(model._alive(params, later, 0.0)[0])
+
     gap = model.dormancy_gap(history, alive=level)[0]
-    # Times beyond 2^53 opportunities are no whole numbers, and are given as endless.
-    end = history["recency"] + 2**53
+    # What takes more than 2^53 opportunities is given as endless.
     if np.isinf(gap):
-        assert model.probability_alive(history.assign(T=end))[0] > level
+        assert alive_after(2.0**53) > level
     else:
-        there = history["recency"] + gap
-        assert model.probability_alive(history.assign(T=there))[0] <= level
-        if gap > 0:
-            assert model.probability_alive(history.assign(T=there - 1))[0] > level
+        assert alive_after(gap) <= level
+        assert gap == 0 or alive_after(gap - 1) > level
     wait = model.time_to_next_purchase(history, quantile=level)[0]
     if np.isfinite(wait):
         assert wait >= 1

@@ -183,10 +183,10 @@ def test_regularity_is_saved(regular: pd.DataFrame, tmp_path: Any) -> None:
 @pytest.mark.parametrize("value", [0, -1, 1.5, "foo", True, None])
 def test_bad_regularity_is_named(value: Any) -> None:
     with pytest.raises(
-        tp.InputError, match=r"regularity is .*; it must be a whole number >= 1, or"
+        tp.InputError, match=r"regularity is .*; it must be a whole number .*, or \"auto\""
     ):
         tp.BetaGeoModel(regularity=value)
-    with pytest.raises(tp.InputError, match=r"regularity is .*; it must be a whole number >= 1"):
+    with pytest.raises(tp.InputError, match=r"regularity is .*; it must be a whole number"):
         tp.BetaGeoModel.from_params([1, 2, 3, 4], regularity=value)
 
 

@@ -85,7 +85,7 @@ def test_derivatives_equal_finite_differences(cdnow: pd.DataFrame) -> None:
     buyers = cdnow[cdnow["frequency"] > 0]
     likelihood = _Likelihood(
         buyers["frequency"].to_numpy(float),
-        buyers["monetary_value"].to_numpy() / 30,
+        (buyers["frequency"] * buyers["monetary_value"]).to_numpy() / 30,
         np.ones(len(buyers)),
     )
     theta = np.log([5.0, 3.0, 0.5])

@@ -24,6 +24,8 @@ from touchpoint_lib.lifetime._newton import minimise
 from touchpoint_lib.lifetime._purchases import PurchaseModel
 from touchpoint_lib.lifetime._rows import common_unit, customer_frame
 
+#: Frequencies up to this are counted into a table.
+_COUNTED = 1_000_000
 #: Correlation of frequency and spend from which on Gamma-Gamma is doubtful.
 _CORRELATED = 0.3
 
@@ -103,21 +105,22 @@ class GammaGammaModel(LifetimeModel):
             else np.ones(len(frame))
         )
         self.unit_ = common_unit(frame.attrs, unit)
-        used = (frequency > 0) & (spend > 0)
-        used &= count > 0
-        if not used.any():
+        repeat = frequency > 0
+        used = np.flatnonzero(repeat & (spend > 0) & (count > 0))
+        if not used.size:
             raise fail("0 repeat buyers with a positive monetary_value", "use a longer window")
-        if len(np.unique(spend[used])) == 1:
+        x, m, weight = frequency[used], spend[used], count[used]
+        if m.min() == m.max():
             raise fail(
-                f"{int(used.sum())} repeat buyers all have monetary_value {spend[used][0]:g}, and "
+                f"{used.size} repeat buyers all have monetary_value {m[0]:g}, and "
                 "Gamma-Gamma needs a spread",
                 "value every purchase at that amount",
             )
-        self.n_left_out_ = float(count[(frequency > 0) & (spend == 0)].sum())
-        x, m, weight = frequency[used], spend[used], count[used]
+        self.n_left_out_ = float(count[repeat & (spend == 0)].sum())
         # Money is divided by its mean, so that every parameter is of order one.
-        scale = float(weight @ (x * m) / (weight @ x))
-        likelihood = _Likelihood(x, m / scale, weight)
+        spent = x * m
+        scale = float(weight @ spent / (weight @ x))
+        likelihood = _Likelihood(x, spent / scale, weight)
         optimum = minimise(likelihood.derivatives, likelihood.start())
         log_scale = np.array([0.0, 0.0, np.log(scale)])
         n = float(weight.sum())
@@ -135,7 +138,7 @@ class GammaGammaModel(LifetimeModel):
                 f"of {self.spend_correlation_:.2f}, and Gamma-Gamma takes them for independent; "
                 "fit groups of like frequency on their own, or check values on the holdout",
                 SpendCorrelationWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
         return self
 
@@ -419,37 +422,50 @@ def _correlation(x: FloatArray, m: FloatArray, weight: FloatArray) -> float:
 class _Likelihood:
     """Mean negative log-likelihood with closed-form derivatives; gamma functions once an x."""
 
-    def __init__(self, x: FloatArray, m: FloatArray, weight: FloatArray) -> None:
-        self.x, self.total_spend, self.weight = x, x * m, weight
+    def __init__(self, x: FloatArray, spent: FloatArray, weight: FloatArray) -> None:
+        self.x, self.spent, self.weight = x, spent, weight
         self.n = float(weight.sum())
-        self.k, at = np.unique(x, return_inverse=True)
-        self.k_count = np.bincount(at, weights=weight)
-        self.sum_log_m = float(weight @ np.log(m))
-        self.sum_x_log_total = float(weight @ (x * np.log(x * m)))
+        if x.max() <= _COUNTED:
+            counts = np.bincount(x.astype(np.int64), weights=weight)
+            at = np.flatnonzero(counts)
+            self.k, self.k_count = at.astype(np.float64), counts[at]
+        else:
+            self.k, place = np.unique(x, return_inverse=True)
+            self.k_count = np.bincount(place, weights=weight)
         self.wx = weight * x
+        log_spent = np.log(spent)
+        self.sum_x_log_spent = float(self.wx @ log_spent)
+        # The mean of a purchase is the total by their number.
+        log_x = float(self.k_count @ np.log(self.k))
+        self.sum_log_m = float(weight @ log_spent) - log_x
 
     def start(self) -> FloatArray:
-        mean = float(self.weight @ (self.total_spend / self.x)) / self.n
+        mean = float(self.weight @ (self.spent / self.x)) / self.n
         return np.log([5.0, 4.0, 0.6 * mean])
 
     def totals(self, theta: FloatArray) -> FloatArray:
         """Return the log-likelihood at each row of log parameters."""
-        return np.array([self._value(*np.exp(point)) for point in theta])
+        totals = np.empty(len(theta))
+        for i, (p, q, gamma) in enumerate(np.exp(theta)):
+            log_total = np.log(self.spent + gamma)
+            totals[i] = self._value(p, q, gamma, self.weight @ log_total, self.wx @ log_total)
+        return totals
 
-    def _value(self, p: float, q: float, gamma: float) -> float:
-        k, log_total = self.k, np.log(self.total_spend + gamma)
+    def _value(self, p: float, q: float, gamma: float, log_0: float, log_1: float) -> float:
+        """Return the log-likelihood, given the sums of ln(gamma + x m) and of x times it."""
+        k = self.k
         return float(
             self.k_count @ (gammaln(p * k + q) - gammaln(p * k))
             + self.n * (q * np.log(gamma) - gammaln(q))
-            + p * (self.sum_x_log_total - self.wx @ log_total)
+            + p * (self.sum_x_log_spent - log_1)
             - self.sum_log_m
-            - q * (self.weight @ log_total)
+            - q * log_0
         )
 
     def derivatives(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         p, q, gamma = params = np.exp(theta)
         k, count, n = self.k, self.k_count, self.n
-        total = self.total_spend + gamma
+        total = self.spent + gamma
         log_total, inverse = np.log(total), 1 / total
         log_0, log_1 = self.weight @ log_total, self.wx @ log_total
         inverse_0, inverse_1 = self.weight @ inverse, self.wx @ inverse
@@ -457,7 +473,7 @@ class _Likelihood:
         both, own = psi(p * k + q), psi(p * k)
         gradient = np.array(
             [
-                count @ (k * (both - own)) + self.sum_x_log_total - log_1,
+                count @ (k * (both - own)) + self.sum_x_log_spent - log_1,
                 count @ both - n * psi(q) + n * theta[2] - log_0,
                 n * q / gamma - p * inverse_1 - q * inverse_0,
             ]
@@ -471,4 +487,8 @@ class _Likelihood:
         hessian[1, 2] = hessian[2, 1] = n / gamma - inverse_0
         hessian[2, 2] = -n * q / gamma**2 + p * (self.wx @ square) + q * (self.weight @ square)
         on_log_scale = hessian * np.outer(params, params) + np.diag(gradient * params)
-        return -self._value(p, q, gamma) / n, -gradient * params / n, -on_log_scale / n
+        return (
+            -self._value(p, q, gamma, log_0, log_1) / n,
+            -gradient * params / n,
+            -on_log_scale / n,
+        )
