@@ -191,3 +191,18 @@ def test_units_must_agree(pareto: ParetoNBDModel) -> None:
     by_day = ParetoNBDModel().fit(days)
     by_week = ParetoNBDModel().fit(tp.rfm_summary(tp.load_cdnow(sample=True), unit="W"))
     np.testing.assert_allclose(by_day.params_, by_week.params_ * [1, 7, 1, 7], rtol=1e-7)
+
+
+def test_nbd_is_the_limit_without_drop_out(cdnow: pd.DataFrame) -> None:
+    """NBD on the CDNOW sample: r .384768, alpha 12.072083, log-likelihood -9763.6602, standard
+    errors .0210 and .8087; a regression figure, computed once by an independent prototype."""
+    rows = group(check_rows(cdnow))
+    r, alpha = 0.384768, 12.072083
+    never = ParetoNBDModel.from_params([r, alpha, 1e-12, 1.0])
+    value, gradient, hessian = never._row_derivatives([r, alpha, 1e-12, 1.0], rows)
+    assert rows.count @ value == pytest.approx(-9763.6602, abs=6e-5)
+    # It is the maximum over r and alpha, to their six digits; its curvature gives their errors.
+    assert np.abs(gradient[:2] @ rows.count).max() / 2357 < 1e-6
+    information = -np.einsum("ijn,n->ij", hessian[:2, :2], rows.count)
+    errors = np.sqrt(np.diag(np.linalg.inv(information))) * [r, alpha]
+    np.testing.assert_allclose(errors, [0.0210, 0.8087], atol=6e-5)
