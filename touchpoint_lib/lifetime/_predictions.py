@@ -76,18 +76,19 @@ class RowModel(LifetimeModel):
             values = values[: len(rows.T)]
         found = self._on_rows(evaluate, rows, design, values, interval, draws, centre)
         if interval is None:
-            return pd.Series(found["estimate"][inverse], index=frame.index, name=name)
+            values = found["estimate"][inverse]
+            return pd.Series(values, index=frame.index, name=name, copy=False)
         return pd.DataFrame({key: value[inverse] for key, value in found.items()}, frame.index)
 
     def _rows(
         self, frame: pd.DataFrame, *, grouped: bool
-    ) -> tuple[Rows, FloatArray | None, IntArray]:
+    ) -> tuple[Rows, FloatArray | None, IntArray | slice]:
         """Return the checked rows and covariates of customers, and the row of each of them."""
         rows = self._check_rows(frame)
         self._check_unit(frame)
         design = None if self._covariates is None else self._covariates.matrix(frame)
         if not grouped:
-            return rows, design, np.arange(len(frame))
+            return rows, design, slice(None)
         if design is not None:
             return group_with_design(rows, design)
         distinct, inverse = group_with_inverse(rows)

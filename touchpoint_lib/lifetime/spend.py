@@ -357,6 +357,7 @@ def _joint_interval(
     draws = np.hstack([purchases._draws(points[:, :k]), spend._draws(points[:, k:])])
     rate = purchases._rate_per_unit(*future)
     rows, design, inverse = purchases._rows(frame, grouped=True)
+    assert not isinstance(inverse, slice)  # that is for rows left as they are
     frequency, monetary = _check_spend(frame)
 
     # Purchases on the distinct rows, once for all customers that share them.
