@@ -184,8 +184,10 @@ def test_predictions_are_what_they_claim(
     buys = model.probability_of_purchase(history, horizon)[0]
     expected = model.expected_purchases(history, horizon)[0]
     discounted = model.discounted_expected_purchases(history, 0.2, horizon)[0]
-    assert 0 <= later <= alive <= 1
-    assert 0 <= buys <= min(alive, expected + 1e-12)
+    assert 0 <= later <= alive * (1 + 1e-12)
+    assert alive <= 1
+    # The last digit may differ from call to call, with the place of an array in memory.
+    assert 0 <= buys <= min(alive, expected) * (1 + 1e-12)
     assert 0 <= discounted <= expected * (1 + 1e-12)
     assert discounted >= expected * np.exp(-np.log(1.2) * 7 / 365.25 * horizon) * (1 - 1e-9)
     assert model.probability_of_n_purchases(history, 0, horizon)[0] == pytest.approx(

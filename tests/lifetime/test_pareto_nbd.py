@@ -153,14 +153,17 @@ def test_predictions_are_what_they_claim(
     buys = model.probability_of_purchase(history, horizon)[0]
     expected = model.expected_purchases(history, horizon)[0]
     discounted = model.discounted_expected_purchases(history, 0.2, horizon)[0]
-    assert 0 <= later <= alive <= 1
-    assert 0 <= buys <= min(alive, expected + 1e-12)
+    assert 0 <= later <= alive * (1 + 1e-12)
+    assert alive <= 1
+    # The last digit may differ from call to call, with the place of an array in memory.
+    assert 0 <= buys <= min(alive, expected) * (1 + 1e-12)
     assert buys <= model.probability_of_purchase(history, 2 * horizon)[0] * (1 + 1e-12)
-    assert expected <= model.expected_purchases(history, 2 * horizon)[0]
+    assert expected <= model.expected_purchases(history, 2 * horizon)[0] * (1 + 1e-12)
     assert 0 <= discounted <= expected * (1 + 1e-12)
     assert discounted >= expected * np.exp(-np.log(1.2) * 7 / 365.25 * horizon) * (1 - 1e-9)
+    # 1 - buys has lost digits where buys is near one.
     assert model.probability_of_n_purchases(history, 0, horizon)[0] == pytest.approx(
-        1 - buys, rel=1e-11, abs=1e-14
+        1 - buys, rel=1e-10, abs=1e-13
     )
     r, alpha, _, _ = params
     x, recency, age = history.iloc[0]

@@ -415,7 +415,8 @@ class BetaGeoModel(CovariateModel):
     def _buys(self, params: Params, rows: Rows, horizon: float) -> FloatArray:
         alive = self._alive(params, rows, 0)
         if self._k > 1:
-            return alive * self._future(params, rows).buys(horizon)
+            # Rounding may put the share of the living a hair above one.
+            return alive * np.minimum(self._future(params, rows).buys(horizon), 1.0)
         r, alpha, _, _ = params
         exponent = -(r + rows.frequency) * np.log1p(horizon / (alpha + rows.T))
         return -alive * np.expm1(exponent)
