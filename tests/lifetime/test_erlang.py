@@ -35,11 +35,11 @@ def pick(rows: Rows, params: list[Any], at: Any) -> tuple[Rows, list[Any]]:
 #: Rows by k and horizon: a quadrature a row costs the more the larger k is.
 ROWS = {
     1: {0.01: 20_000, 39.0: 20_000, 10_000.0: 20_000},
-    3: {0.01: 4_000, 39.0: 20_000, 10_000.0: 2_000},
+    3: {0.01: 20_000, 39.0: 20_000, 10_000.0: 20_000},
     12: {0.01: 400, 39.0: 600, 10_000.0: 200},
 }
 #: The same of discounted purchases, with and without an end.
-DISCOUNTED_ROWS = {1: (20_000, 5_000), 3: (1_200, 1_000), 12: (60, 50)}
+DISCOUNTED_ROWS = {1: (20_000, 20_000), 3: (20_000, 20_000), 12: (60, 50)}
 
 
 @pytest.mark.slow
