@@ -196,7 +196,9 @@ def test_predictions_are_what_they_claim(
     buys = model.probability_of_purchase(history, horizon)[0]
     expected = model.expected_purchases(history, horizon)[0]
     discounted = model.discounted_expected_purchases(history, 0.2, horizon)[0]
-    assert 0 <= model.probability_alive(history, future=horizon)[0] <= alive <= 1
+    later = model.probability_alive(history, future=horizon)[0]
+    assert 0 <= later <= alive * (1 + 1e-12)
+    assert alive <= 1
     assert 0 <= buys <= min(alive, expected) * (1 + 1e-12)
     assert expected * 1.2 ** (-horizon * 7 / 365.25) * (1 - 1e-12) <= discounted <= expected
     counts = np.array(
