@@ -192,6 +192,12 @@ class Estimates(ABC):
                 stacklevel=4,
             )
 
+    def _in_unit(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return a frame drawn from the model with the unit of its times, where that is known."""
+        if self.unit_ is not None:
+            frame.attrs["unit"] = self.unit_
+        return frame
+
     def _set_fit(
         self, log_covariance: FloatArray, log_likelihood: float, n_customers: float, converged: bool
     ) -> None:

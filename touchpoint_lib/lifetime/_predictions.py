@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from touchpoint_lib._checks import FloatArray, check_integer, check_number, fail
+from touchpoint_lib._checks import FloatArray, check_each, check_integer, check_number, fail
 from touchpoint_lib.lifetime._base import LifetimeModel
 from touchpoint_lib.lifetime._covariates import Covariates, Links
 from touchpoint_lib.lifetime._intervals import Centre
@@ -58,12 +58,12 @@ class RowModel(LifetimeModel):
         draws: Any,
         *,
         grouped: bool = True,
-        extra: tuple[str, Any, Callable[..., FloatArray]] | None = None,
+        extra: tuple[str, Any, Mapping[str, Any]] | None = None,
         centre: Centre = "mean",
     ) -> pd.Series | pd.DataFrame:
         """Evaluate on the distinct rows and scatter back, with an interval if asked.
 
-        ``extra`` is (name, value or values a customer, their check); rows with a value each are
+        ``extra`` is (name, value or values a customer, their bounds); rows with a value each are
         not grouped.
         """
         self._require_fit()
@@ -161,7 +161,7 @@ class RowModel(LifetimeModel):
 
 
 def _per_customer(
-    name: str, value: Any, check: Callable[..., FloatArray], index: pd.Index[Any]
+    name: str, value: Any, bounds: Mapping[str, Any], index: pd.Index[Any]
 ) -> FloatArray:
     """Return one value a customer from a number, an array in their order, or a Series."""
     if isinstance(value, pd.Series) and not value.index.equals(index):
@@ -169,10 +169,4 @@ def _per_customer(
             f"{name} has an index that differs from that of customers",
             f"pass {name}.reindex(customers.index)",
         )
-    values = check(name, value, index=index if np.ndim(value) else None)
-    if values.ndim > 1 or (values.ndim == 1 and len(values) != len(index)):
-        raise fail(
-            f"{name} has shape {values.shape} for {len(index)} customers",
-            "pass one number, or one value a customer",
-        )
-    return np.broadcast_to(values, (len(index),)).astype(np.float64)
+    return check_each(name, value, len(index), index=index if np.ndim(value) else None, **bounds)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,6 @@ from touchpoint_lib._checks import (
     FloatArray,
     check_integer,
     check_number,
-    check_values,
     fail,
 )
 from touchpoint_lib.lifetime._predictions import Params, PerCustomer, RowModel
@@ -248,7 +246,7 @@ class PurchaseModel(RowModel):
             self._dormancy,
             interval,
             draws,
-            extra=("alive", alive, partial(check_values, gt=0, le=1)),
+            extra=("alive", alive, {"gt": 0, "le": 1}),
             centre="median",
         )
 
@@ -292,7 +290,7 @@ class PurchaseModel(RowModel):
             evaluate,
             interval,
             draws,
-            extra=("silence", silence, partial(check_values, ge=0, whole=self._whole_times)),
+            extra=("silence", silence, {"ge": 0, "whole": self._whole_times}),
         )
 
     def purchase_hazard(

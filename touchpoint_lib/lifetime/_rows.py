@@ -189,6 +189,17 @@ def group_with_design(rows: Rows, design: FloatArray) -> tuple[Rows, FloatArray,
     return Rows(frequency, recency, age, count), design[first], inverse
 
 
+def total_repeats(rows: Rows) -> float:
+    """Return the repeat purchases of all customers; raise where there are none."""
+    repeats = float(np.einsum("i,i->", rows.count, rows.frequency))
+    if repeats == 0:
+        raise fail(
+            f"none of the {rows.n_customers:,.0f} customers has a repeat purchase",
+            "use a longer window: without repeats no rate can be estimated",
+        )
+    return repeats
+
+
 def mean_age(rows: Rows) -> float:
     """Return the mean T, the natural unit of a fit; raise where grouping found every T to be 0."""
     mean = float(np.einsum("i,i->", rows.count, rows.T)) / rows.n_customers

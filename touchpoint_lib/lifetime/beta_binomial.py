@@ -171,9 +171,7 @@ class BetaGeoBetaBinomModel(PurchaseModel):
         frame = pd.DataFrame(
             {"frequency": frequency, "recency": recency, "T": observed, "alive": alive}
         )
-        if self.unit_ is not None:
-            frame.attrs["unit"] = self.unit_
-        return frame
+        return self._in_unit(frame)
 
     # -- predictions on rows -----------------------------------------------------------------
 

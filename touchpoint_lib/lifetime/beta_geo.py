@@ -13,12 +13,10 @@ from touchpoint_lib._checks import (
     FloatArray,
     check_each,
     check_integer,
-    fail,
 )
 from touchpoint_lib.lifetime._base import all_or_nothing
 from touchpoint_lib.lifetime._beta_geo_likelihood import (
     Likelihood,
-    dot,
     row_derivatives,
     total_log_gaps,
 )
@@ -36,6 +34,7 @@ from touchpoint_lib.lifetime._rows import (
     distinct_pairs,
     group,
     mean_age,
+    total_repeats,
 )
 from touchpoint_lib.lifetime._stages import Stages, check_regularity, silence_of
 
@@ -159,12 +158,7 @@ class BetaGeoModel(CovariateModel):
         gaps = 0.0 if self.regularity == 1 else total_log_gaps(customers, each, self.regularity)
         rows = group(each)
         self.unit_ = common_unit(frame.attrs, unit)
-        repeats = dot(rows.count, rows.frequency)
-        if repeats == 0:
-            raise fail(
-                f"none of the {rows.n_customers:,.0f} customers has a repeat purchase",
-                "use a longer window: without repeats no rate can be estimated",
-            )
+        repeats = total_repeats(rows)
         # Times are divided by their mean, so that every parameter is of order one.
         scale = mean_age(rows)
         fits: dict[int, tuple[float, Likelihood, Optimum, float]] = {}
@@ -280,9 +274,7 @@ class BetaGeoModel(CovariateModel):
                 "alive": alive,
             }
         )
-        if self.unit_ is not None:
-            frame.attrs["unit"] = self.unit_
-        return frame
+        return self._in_unit(frame)
 
     def _shown(self) -> list[str]:
         return [] if self._k == 1 else [f"regularity={self._k}"]

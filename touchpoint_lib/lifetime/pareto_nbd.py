@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import betaln, expit, exprel
 
-from touchpoint_lib._checks import FloatArray, check_each, check_integer, fail
+from touchpoint_lib._checks import FloatArray, check_each, check_integer
 from touchpoint_lib.lifetime._base import all_or_nothing
 from touchpoint_lib.lifetime._covariate_model import CovariateModel
 from touchpoint_lib.lifetime._covariates import Links
@@ -22,7 +22,6 @@ from touchpoint_lib.lifetime._pareto_integral import (
 )
 from touchpoint_lib.lifetime._pareto_likelihood import (
     Likelihood,
-    dot,
     log_odds_after,
     log_odds_gone,
     row_derivatives,
@@ -37,6 +36,7 @@ from touchpoint_lib.lifetime._rows import (
     group,
     group_with_inverse,
     mean_age,
+    total_repeats,
 )
 
 #: From so many rows on it pays to look for customers that share one.
@@ -117,11 +117,7 @@ class ParetoNBDModel(CovariateModel):
         frame = customer_frame(customers, compressed=not given)
         rows = group(check_rows(frame))
         self.unit_ = common_unit(frame.attrs, unit)
-        if dot(rows.count, rows.frequency) == 0:
-            raise fail(
-                f"none of the {rows.n_customers:,.0f} customers has a repeat purchase",
-                "use a longer window: without repeats no rate can be estimated",
-            )
+        total_repeats(rows)
         likelihood = Likelihood(rows)
         # Newton moves parameters of times divided by their mean, so that all are of order one.
         scale = float(np.log(mean_age(rows)))
@@ -177,9 +173,7 @@ class ParetoNBDModel(CovariateModel):
                 "alive": death > observed,
             }
         )
-        if self.unit_ is not None:
-            frame.attrs["unit"] = self.unit_
-        return frame
+        return self._in_unit(frame)
 
     # -- predictions on rows -----------------------------------------------------------------
 

@@ -293,9 +293,7 @@ class _SubscriptionModel(LifetimeModel):
                 "churned": churned.astype(np.int64),
             }
         )
-        if self.unit_ is not None:
-            frame.attrs["unit"] = self.unit_
-        return frame
+        return self._in_unit(frame)
 
     def _series(
         self, name: str, index: pd.Index[Any], found: dict[str, FloatArray]
