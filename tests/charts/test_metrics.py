@@ -127,7 +127,9 @@ def made_curves(**wrong):
         for n in (100, 200, 1000)
     ]
     columns = ["score", "threshold", "error_rate", "omission_rate", "n_flagged"]
-    return pd.DataFrame(rows, columns=columns)
+    data = pd.DataFrame(rows, columns=columns)
+    data.attrs["flagged_as"] = "gone"
+    return data
 
 
 @pytest.mark.parametrize(
@@ -181,6 +183,17 @@ def test_a_verdict_needs_the_baseline_and_a_rival(baseline):
     data = made_curves(model=4)
     parts = [f"baseline is {baseline!r}", "scores are 'model'", "at least one other"]
     refused(parts, charts.rates_curves_verdict, data, baseline)
+
+
+def test_buyers_are_found_instead_of_those_who_stayed_away(case):
+    away, scores = case
+    data = charts.rates_curves_data(
+        ~away, {"model": -scores["model"], "x": scores["noise"]}, "buyers"
+    )
+    assert "are flagged as buyers" in charts.rates_curves_verdict(data, "x")
+    title = charts.rates_curves(data, "x", "x", 900).layout.xaxis.title.text
+    assert title == "Omission rate (missed / all who bought)"
+    refused(["flagged_as is 'lost'"], charts.rates_curves_data, away, scores, "lost")
 
 
 def test_curves_need_scores_and_somebody_who_stayed_away():

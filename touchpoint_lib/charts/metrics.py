@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from touchpoint_lib._checks import check_values, fail
+from touchpoint_lib._checks import check_choice, check_values, fail
 from touchpoint_lib.charts._style import ACCENT, BASELINE, GREYS, finish, text
 from touchpoint_lib.metrics._shared import wilson_interval
 from touchpoint_lib.metrics.thresholds import rates_curve
@@ -18,9 +18,13 @@ from touchpoint_lib.metrics.thresholds import rates_curve
 #: noise.
 _POINTS = 200
 _FIRST_SHARE = 0.01
+#: What those flagged are taken for, and what those there were to find did.
+_DID = {"gone": "stayed away", "buyers": "bought"}
 
 
-def rates_curves_data(actual: Any, scores: Mapping[str, Any]) -> pd.DataFrame:
+def rates_curves_data(
+    actual: Any, scores: Mapping[str, Any], flagged_as: str = "gone"
+) -> pd.DataFrame:
     """Return the curve of error against omission rate of several scores, thinned for drawing.
 
     Curves begin where 1% of the customers are flagged.
@@ -28,29 +32,36 @@ def rates_curves_data(actual: Any, scores: Mapping[str, Any]) -> pd.DataFrame:
     Parameters
     ----------
     actual : array of bool or 0/1, shape (n,)
-        Who stayed away.
+        Who was there to find: who stayed away, or who bought.
     scores : mapping of str to array of float, shape (n,)
         Name to score; higher means more likely.
+    flagged_as : {"gone", "buyers"}
+        What those with a high score are taken for.
 
     Returns
     -------
     DataFrame
-        score, threshold, error_rate, omission_rate, n_flagged.
+        score, threshold, error_rate, omission_rate, n_flagged. ``attrs`` holds flagged_as.
     """
+    check_choice("flagged_as", flagged_as, _DID)
     if not scores:
         raise fail("scores is empty", "pass at least one score")
     curves = []
     for name, score in scores.items():
         curve = rates_curve(actual, score)
         if curve["omission_rate"].isna().any():
-            raise fail("actual has no positive case", "a curve needs somebody who stayed away")
+            raise fail(
+                "actual has no positive case", f"a curve needs somebody who {_DID[flagged_as]}"
+            )
         flagged = curve["n_flagged"].to_numpy()
         wanted = np.linspace(_FIRST_SHARE, 1, _POINTS) * flagged[-1]
         # Rounding up by a hair must not step past the last point, which flags everybody.
         keep = np.unique(np.searchsorted(flagged, wanted * (1 - 1e-12)))
         curves.append(curve.iloc[keep].assign(score=name))
     data = pd.concat(curves, ignore_index=True)
-    return data[["score", "threshold", "error_rate", "omission_rate", "n_flagged"]]
+    data = data[["score", "threshold", "error_rate", "omission_rate", "n_flagged"]]
+    data.attrs["flagged_as"] = flagged_as
+    return data
 
 
 def rates_at(data: pd.DataFrame, share: float) -> pd.DataFrame:
@@ -104,8 +115,9 @@ def rates_curves_verdict(data: pd.DataFrame, baseline: str, share: float = 0.2) 
     def told(row: Any) -> str:
         return f"{row['error_rate']:.0%} (95%: {row['error_low']:.0%} to {row['error_high']:.0%})"
 
+    flagged_as = data.attrs["flagged_as"]
     return (
-        f"Where {share:.0%} of the customers are flagged as gone, {best} is wrong for "
+        f"Where {share:.0%} of the customers are flagged as {flagged_as}, {best} is wrong for "
         f"{told(rival)} of them and {baseline} for {told(plain)}: {says}."
     )
 
@@ -145,7 +157,9 @@ def rates_curves(data: pd.DataFrame, baseline: str, source: str, n: int) -> go.F
         )
     top = float(data["error_rate"].max())
     figure.update_xaxes(
-        title="Omission rate (missed / all who stayed away)", tickformat=".0%", range=[0, 1.01]
+        title=f"Omission rate (missed / all who {_DID[data.attrs['flagged_as']]})",
+        tickformat=".0%",
+        range=[0, 1.01],
     )
     figure.update_yaxes(
         title="Error rate (wrongly flagged / flagged)",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
@@ -23,7 +22,7 @@ from touchpoint_lib._checks import (
     check_values,
     fail,
 )
-from touchpoint_lib._version import __version__
+from touchpoint_lib._files import write_model
 from touchpoint_lib.lifetime._estimates import Estimates
 from touchpoint_lib.lifetime._intervals import N_DRAWS, Centre, low_discrepancy, over_draws
 from touchpoint_lib.lifetime._posterior import importance_resample
@@ -226,12 +225,13 @@ class LifetimeModel(Estimates):
         InputError
             If the model was not fitted, or there is no such folder.
         """
+        write_model(path, FORMAT, FORMAT_VERSION, self._content())
+
+    def _content(self) -> dict[str, Any]:
+        """Return what a file holds of the model."""
         self._require_fit()
         covariance = self._log_covariance
-        content = {
-            "format": FORMAT,
-            "version": FORMAT_VERSION,
-            "library": __version__,
+        return {
             "model": type(self).__name__,
             "unit": self.unit_,
             "params": self.params_.to_dict(),
@@ -247,13 +247,6 @@ class LifetimeModel(Estimates):
                 "data": list(self._data),
             },
         }
-        text = json.dumps(content, indent=2, allow_nan=False)
-        if not isinstance(path, str | Path) or Path(path).is_dir():
-            raise fail(f"path is {path!r}", "pass the path of the file to write")
-        file = Path(path)
-        if not file.parent.is_dir():
-            raise fail(f"there is no folder {str(file.parent)!r}", "make it first")
-        file.write_text(text + "\n", encoding="utf-8")
 
     @classmethod
     def _from_saved(cls, content: Mapping[str, Any]) -> Self:

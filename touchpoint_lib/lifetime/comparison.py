@@ -19,6 +19,7 @@ from touchpoint_lib._checks import (
 from touchpoint_lib.lifetime._purchases import PurchaseModel
 from touchpoint_lib.lifetime._rows import Rows, check_rows, customer_frame
 from touchpoint_lib.metrics._shared import ratio
+from touchpoint_lib.metrics.ranking import weighted_auc
 
 #: The rows that need no model.
 BASELINES = ("recency", "rate")
@@ -131,7 +132,7 @@ def compare_models(models: Any, split: pd.DataFrame, threshold: float = 0.5) -> 
             "aic": fitted.aic_ if has_likelihood else _NAN,
             "bic": fitted.bic_ if has_likelihood else _NAN,
             **_forecast(purchases, actual, weight),
-            "auc": _auc(buys, chance, weight),
+            "auc": weighted_auc(buys, chance, weight),
             "brier": float(np.average((chance - buys) ** 2, weights=weight)),
             **_rates(hits, n_flagged[name], n_actual),
         }
@@ -151,7 +152,7 @@ def compare_models(models: Any, split: pd.DataFrame, threshold: float = 0.5) -> 
         table[name] = {
             "holdout_actual": float(weight @ actual),
             **(_forecast(rate * duration, actual, weight) if name == "rate" else {}),
-            "auc": _auc(buys, score, weight),
+            "auc": weighted_auc(buys, score, weight),
             **_rates(hits, n_flagged[best], n_actual),
         }
     result = pd.DataFrame.from_dict(table, orient="index", columns=list(_COLUMNS), dtype=float)
@@ -247,16 +248,6 @@ def _rates(hits: float, n_flagged: float, n_actual: float) -> dict[str, float]:
         "error_rate": ratio(n_flagged - hits, n_flagged),
         "omission_rate": ratio(n_actual - hits, n_actual),
     }
-
-
-def _auc(truth: Any, score: FloatArray, weight: FloatArray) -> float:
-    """Return the chance that a buyer scores above one who stayed away, ties half; NaN without
-    both kinds."""
-    _, place = np.unique(score, return_inverse=True)
-    found = np.bincount(place, weights=weight * truth)
-    rest = np.bincount(place, weights=weight * ~truth)
-    below = np.cumsum(rest) - rest
-    return ratio(float(found @ (below + rest / 2)), float(found.sum() * rest.sum()))
 
 
 def expected_hits(score: FloatArray, truth: Any, weight: FloatArray, n_flagged: float) -> float:

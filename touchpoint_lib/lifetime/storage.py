@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from touchpoint_lib._checks import InputError, fail
+from touchpoint_lib._files import read_model
 from touchpoint_lib.lifetime._base import FORMAT, FORMAT_VERSION, LifetimeModel
 from touchpoint_lib.lifetime.beta_binomial import BetaGeoBetaBinomModel
 from touchpoint_lib.lifetime.beta_geo import BetaGeoModel, ModifiedBetaGeoModel
@@ -55,25 +56,15 @@ def load_model(path: str | Path) -> LifetimeModel:
     ...     tp.load_model(path)
     BetaGeoModel(r=0.243, alpha=4.414, a=0.793, b=2.426, unit=weeks)
     """
-    if not isinstance(path, str | Path):
-        raise fail(f"path is a {type(path).__name__}", "pass the path that model.save wrote")
-    file = Path(path)
-    if not file.is_file():
-        raise fail(f"there is no file {str(file)!r}", "pass the path that model.save wrote")
-    try:
-        content: Any = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise fail(f"{str(file)!r} is not JSON ({error})", "pass a file of model.save") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise fail(f"{str(file)!r} holds no model", "pass a file of model.save")
-    if content.get("version") != FORMAT_VERSION:
-        raise fail(
-            f"{str(file)!r} has format version {content.get('version')!r}",
-            f"this library reads version {FORMAT_VERSION}: fit and save the model again",
-        )
+    content = read_model(path, FORMAT, FORMAT_VERSION)
+    return from_content(content, str(path))
+
+
+def from_content(content: Mapping[str, Any], where: str) -> LifetimeModel:
+    """Return the model that a file ``where`` holds as ``content``."""
     if not isinstance(content.get("model"), str) or content["model"] not in _MODELS:
         raise fail(
-            f"{str(file)!r} holds a {content.get('model')!r}",
+            f"{where!r} holds a {content.get('model')!r}",
             f"this library knows {', '.join(_MODELS)}",
         )
     try:
@@ -82,7 +73,7 @@ def load_model(path: str | Path) -> LifetimeModel:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise fail(
-            f"{str(file)!r} is incomplete or damaged ({error})", "fit and save the model again"
+            f"{where!r} is incomplete or damaged ({error})", "fit and save the model again"
         ) from None
 
 
