@@ -13,6 +13,17 @@ from touchpoint_lib._version import __version__
 
 if TYPE_CHECKING:
     from touchpoint_lib._checks import InputError as InputError
+    from touchpoint_lib.churn.contract.cox import CoxModel as CoxModel
+    from touchpoint_lib.churn.contract.survival_curve import kaplan_meier as kaplan_meier
+    from touchpoint_lib.churn.contract.survival_curve import retention_at as retention_at
+    from touchpoint_lib.churn.indicators import behaviour_indicators as behaviour_indicators
+    from touchpoint_lib.churn.indicators import indicator_dictionary as indicator_dictionary
+    from touchpoint_lib.churn.influence import Influence as Influence
+    from touchpoint_lib.churn.influence import indicator_deciles as indicator_deciles
+    from touchpoint_lib.churn.influence import influence as influence
+    from touchpoint_lib.churn.leakage import screen_leakage as screen_leakage
+    from touchpoint_lib.churn.model import ChurnModel as ChurnModel
+    from touchpoint_lib.churn.panel import indicator_panel as indicator_panel
     from touchpoint_lib.data.datasets import fetch_hillstrom as fetch_hillstrom
     from touchpoint_lib.data.datasets import load_cdnow as load_cdnow
     from touchpoint_lib.data.datasets import load_donations as load_donations
@@ -40,8 +51,12 @@ if TYPE_CHECKING:
         BetaDiscreteWeibullModel as BetaDiscreteWeibullModel,
     )
     from touchpoint_lib.lifetime.subscription import ShiftedBetaGeoModel as ShiftedBetaGeoModel
+    from touchpoint_lib.metrics._shared import HoldoutTooSmallError as HoldoutTooSmallError
+    from touchpoint_lib.metrics.calibration import calibration_slope as calibration_slope
     from touchpoint_lib.metrics.calibration import calibration_table as calibration_table
     from touchpoint_lib.metrics.calibration import expected_rates as expected_rates
+    from touchpoint_lib.metrics.paired import compare_predictions as compare_predictions
+    from touchpoint_lib.metrics.ranking import auc as auc
     from touchpoint_lib.metrics.rates import error_rate as error_rate
     from touchpoint_lib.metrics.rates import omission_rate as omission_rate
     from touchpoint_lib.metrics.rates import prediction_rates as prediction_rates
@@ -55,7 +70,19 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "_checks": ["InputError"],
-    "data.datasets": ["fetch_hillstrom", "load_cdnow", "load_donations", "load_subscriptions"],
+    "churn.contract.cox": ["CoxModel"],
+    "churn.contract.survival_curve": ["kaplan_meier", "retention_at"],
+    "churn.indicators": ["behaviour_indicators", "indicator_dictionary"],
+    "churn.influence": ["Influence", "indicator_deciles", "influence"],
+    "churn.leakage": ["screen_leakage"],
+    "churn.model": ["ChurnModel"],
+    "churn.panel": ["indicator_panel"],
+    "data.datasets": [
+        "fetch_hillstrom",
+        "load_cdnow",
+        "load_donations",
+        "load_subscriptions",
+    ],
     "data.quality": ["DataReport"],
     "data.transactions": [
         "CustomerBase",
@@ -78,7 +105,10 @@ _MODULES = {
     ],
     "lifetime.storage": ["from_lifetimes", "load_model"],
     "lifetime.subscription": ["BetaDiscreteWeibullModel", "ShiftedBetaGeoModel"],
-    "metrics.calibration": ["calibration_table", "expected_rates"],
+    "metrics._shared": ["HoldoutTooSmallError"],
+    "metrics.calibration": ["calibration_slope", "calibration_table", "expected_rates"],
+    "metrics.paired": ["compare_predictions"],
+    "metrics.ranking": ["auc"],
     "metrics.rates": ["error_rate", "omission_rate", "prediction_rates"],
     "metrics.thresholds": ["choose_threshold", "rates_curve"],
     "segments": [

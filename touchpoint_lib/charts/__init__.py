@@ -8,6 +8,14 @@ from touchpoint_lib.charts.alive import (
     alive_path_data,
     alive_path_verdict,
 )
+from touchpoint_lib.charts.churn import (
+    decile_plot,
+    decile_plot_data,
+    decile_plot_verdict,
+    influence_chart,
+    influence_chart_data,
+    influence_chart_verdict,
+)
 from touchpoint_lib.charts.comparison import (
     comparison_chart,
     comparison_chart_data,
@@ -72,6 +80,9 @@ __all__ = [
     "conditional_expectation",
     "conditional_expectation_data",
     "conditional_expectation_verdict",
+    "decile_plot",
+    "decile_plot_data",
+    "decile_plot_verdict",
     "forecast_by_decile",
     "forecast_by_decile_data",
     "forecast_by_decile_verdict",
@@ -81,6 +92,9 @@ __all__ = [
     "heterogeneity",
     "heterogeneity_data",
     "heterogeneity_verdict",
+    "influence_chart",
+    "influence_chart_data",
+    "influence_chart_verdict",
     "rates_at",
     "rates_curves",
     "rates_curves_data",

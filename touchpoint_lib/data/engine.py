@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from touchpoint_lib._checks import UNIT_DAYS, Unit, fail
 from touchpoint_lib.data.days import FIRST_DAY
-from touchpoint_lib.data.sources import attach, empty_log, quote
+from touchpoint_lib.data.sources import WORD_ROLES, attach, empty_log, quote
 
 #: The few expressions in which engines differ.
 DIALECT = {
@@ -38,13 +38,13 @@ _NULL = ('"NULL"', "NULL")
 
 # What each customer did on each day: all that the summaries and the search for duplicates need.
 _DAYS = """SELECT id, day, {bought} AS bought, {returned} AS returned, {visit} AS visit,
-    {discounted} AS discounted, COUNT(*) AS entries
+    {discounted} AS discounted, COUNT(*) AS entries, {lines} AS lines
 FROM {rows}
 GROUP BY id, day"""
 
 # A purchase day: all that a customer bought on it.
 PURCHASE_DAYS = """purchase_days AS (
-    SELECT id, day, bought AS amount, discounted
+    SELECT id, day, bought AS amount, discounted, lines
     FROM days
     WHERE visit = 1 AND day > {after} AND day <= {until}
 )"""
@@ -60,7 +60,7 @@ NET_DAYS = """numbered AS (
 ),
 purchase_days AS (
     SELECT id, MIN(day) AS day, SUM(bought) - SUM(returned) AS amount,
-        MAX(discounted) AS discounted
+        MAX(discounted) AS discounted, SUM(lines) AS lines
     FROM numbered
     WHERE visit_number > 0
     GROUP BY id, visit_number
@@ -140,8 +140,8 @@ def stage(source: Any, columns: dict[str, str], tz: str | None) -> duckdb.DuckDB
     source
         Anything that :func:`touchpoint_lib.data.sources.attach` takes.
     columns
-        The source's column name for the roles id and moment, and for amount, discount and
-        order_id where there are such columns.
+        The source's column name for the roles id and moment, and for amount, discount, order_id,
+        category, channel and event where there are such columns.
     tz
         The time zone whose calendar days count, for time-zone-aware times.
 
@@ -149,7 +149,8 @@ def stage(source: Any, columns: dict[str, str], tz: str | None) -> duckdb.DuckDB
     -------
     duckdb.DuckDBPyConnection
         With the table ``log``: id, moment, day (since 1970-01-01; null where there is none),
-        amount, discount (0 where there is no such column) and order_id.
+        amount, discount (0 where there is no such column) and order_id; category, channel and
+        event (as text) where there are such columns.
 
     Raises
     ------
@@ -206,7 +207,7 @@ def _check_types(
                 f"column {name!r} is {kind}{_example(con, role)}, not numeric",
                 "convert it to numbers first, with pd.to_numeric(...)",
             )
-        if role in ("id", "order_id") and (plain not in _IDS or "[" in kind):
+        if role in ("id", "order_id", *WORD_ROLES) and (plain not in _IDS or "[" in kind):
             raise fail(f"column {name!r} is {kind}", "convert it to text or integers first")
         if role != "moment":
             continue
@@ -255,9 +256,10 @@ def _staging(types: dict[str, str], tz: str | None) -> str:
         f"CAST({role if role in types else 0} AS DOUBLE)" for role in ("amount", "discount")
     )
     order_id = known("order_id") if "order_id" in types else "CAST(NULL AS VARCHAR)"
+    words = (f", CAST({known(role)} AS VARCHAR) AS {role}" for role in WORD_ROLES if role in types)
     return (
         f"SELECT {known('id')} AS id, {moment} AS moment, {day} AS day, {amount} AS amount,"
-        f" {discount} AS discount, {order_id} AS order_id FROM source"
+        f" {discount} AS discount, {order_id} AS order_id{''.join(words)} FROM source"
     )
 
 
@@ -317,13 +319,20 @@ def count(con: duckdb.DuckDBPyConnection, today: int) -> dict[str, int | None]:
 def _sum_days(con: duckdb.DuckDBPyConnection, rows: str, *, returns: bool, discounts: bool) -> None:
     """Make the table ``days`` of ``rows``, which may hold ``returns`` and ``discounts`` or not."""
     # A constant is not summed: each sum over a large log is felt.
-    terms = {"bought": "SUM(amount)", "returned": "0.0", "visit": "1", "discounted": "0"}
+    terms = {
+        "bought": "SUM(amount)",
+        "returned": "0.0",
+        "visit": "1",
+        "discounted": "0",
+        "lines": "COUNT(*)",
+    }
     bought = "TRUE"
     if returns:
         bought = "amount >= 0"
         terms["bought"] = "SUM(CASE WHEN amount >= 0 THEN amount ELSE 0 END)"
         terms["returned"] = "SUM(CASE WHEN amount < 0 THEN -amount ELSE 0 END)"
         terms["visit"] = "MAX(CASE WHEN amount >= 0 THEN 1 ELSE 0 END)"
+        terms["lines"] = "COUNT(CASE WHEN amount >= 0 THEN 1 END)"
     if discounts:
         terms["discounted"] = f"MAX(CASE WHEN {bought} AND discount > 0 THEN 1 ELSE 0 END)"
     con.execute(f"CREATE OR REPLACE TEMP TABLE days AS {_DAYS.format(rows=rows, **terms)}")

@@ -1,7 +1,8 @@
 """What a purchase log may come in: frames, Arrow, files and relations, as one DuckDB view.
 
 Every source ends as the view (or table) ``source`` with one column a role: ``id``, ``moment``
-and, where asked for, ``amount``, ``discount`` and ``order_id``.
+and, where asked for, ``amount``, ``discount``, ``order_id``, ``category``, ``channel`` and
+``event``.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from touchpoint_lib._checks import InputError, fail
 
 _PARQUET = (".parquet", ".pq")
 _CSV = (".csv", ".csv.gz", ".tsv")
-_TEXT_ROLES = ("id", "moment", "order_id")
+#: Roles whose values are words.
+WORD_ROLES = ("category", "channel", "event")
+_TEXT_ROLES = ("id", "moment", "order_id", *WORD_ROLES)
 #: ISO 8601 only: 03/04/2020 is March to one reader and April to the next.
 _ISO = r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?"
 _OFFSET = r"(Z|[+-]\d{2}(:?\d{2})?)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -13,6 +14,7 @@ from touchpoint_lib._checks import UNIT_WORDS, Unit, check_choice, check_unit, f
 from touchpoint_lib.data import engine
 from touchpoint_lib.data.days import to_date, to_day, today_in, until_day
 from touchpoint_lib.data.quality import DataReport, refuse_faults
+from touchpoint_lib.data.words import part_events, part_wordless
 
 __all__ = [
     "CustomerBase",
@@ -127,7 +129,7 @@ def check_transactions(
     >>> report.rows, report.zero_amount, report.after_until
     (69659, 80, 20573)
     """
-    columns = _columns(customer, time, amount, order, discount)
+    columns = _columns(customer, time, amount, order, discount, {})
     today, zone = today_in(tz)
     last = until_day(until, today)
     con = engine.stage(log, columns, zone)
@@ -369,9 +371,16 @@ def open_log(
     on_bad: str,
     returns: str,
     discount: str | None,
+    words: Mapping[str, str | None] | None = None,
+    purchase_event: Any = None,
+    until_name: str = "until",
 ) -> Log:
-    """Check arguments and log, and select its purchases in the engine."""
-    columns = _columns(customer, time, amount, order, discount)
+    """Check arguments and log, and select its purchases in the engine.
+
+    ``words`` names the columns of the roles category, channel and event. With an event only the
+    rows of ``purchase_event`` are purchases; the others are in the engine's table ``events``.
+    """
+    columns = _columns(customer, time, amount, order, discount, words or {})
     if customer.lower() in {name.lower() for name in (*_RESULT_COLUMNS, *_HOLDOUT_COLUMNS)}:
         raise fail(
             f"the customer column is named {customer!r}", "rename it: the result has such a column"
@@ -382,6 +391,9 @@ def open_log(
     today, zone = today_in(tz)
     last = until_day(until, today)
     con = engine.stage(log, columns, zone)
+    if "event" in columns:
+        part_events(con, columns, purchase_event, today, on_bad)
+    part_wordless(con, columns, on_bad)
     report, last, first_purchase = _count(con, columns, today, last)
     if on_bad == "raise":
         refuse_faults(report, columns, today)
@@ -392,8 +404,9 @@ def open_log(
         )
     if last < first_purchase:
         raise fail(
-            f"until is {to_date(last)}, before the first purchase on {to_date(first_purchase)}",
-            "pass a later until",
+            f"{until_name} is {to_date(last)}, before the first purchase on "
+            f"{to_date(first_purchase)}",
+            f"pass a later {until_name}",
         )
     _refuse_contradictions(con, columns, returns)
     if report.duplicate_orders > 0:
@@ -412,7 +425,12 @@ def open_log(
 
 
 def _columns(
-    customer: str, time: str, amount: str | None, order: str | None, discount: str | None
+    customer: str,
+    time: str,
+    amount: str | None,
+    order: str | None,
+    discount: str | None,
+    words: Mapping[str, str | None],
 ) -> dict[str, str]:
     """Return the column name for each role of the engine."""
     given = {
@@ -421,6 +439,7 @@ def _columns(
         "amount": ("amount", amount),
         "discount": ("discount", discount),
         "order_id": ("order", order),
+        **{role: (role, name) for role, name in words.items()},
     }
     columns: dict[str, str] = {}
     for role, (argument, name) in given.items():

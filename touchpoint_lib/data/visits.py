@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from touchpoint_lib._checks import Unit, fail
 from touchpoint_lib.data import engine
 from touchpoint_lib.data.days import FIRST_DAY, to_date
 from touchpoint_lib.data.transactions import Log, open_log
+from touchpoint_lib.data.words import word
 
 # Purchase days numbered within each customer from 0, so that the repeats are 1, 2, ...
 _REPEATS = """CREATE TEMP TABLE repeats AS SELECT * FROM (
@@ -106,7 +106,7 @@ def purchase_days(
     _make_visits(opened, [(FIRST_DAY - 1, opened.until)])
     # As text: the ids of an index are Python's own or numpy's, those of the log the engine's.
     found = opened.con.execute(
-        "SELECT day FROM visits WHERE CAST(id AS VARCHAR) = ? ORDER BY day", [_as_text(who)]
+        "SELECT day FROM visits WHERE CAST(id AS VARCHAR) = ? ORDER BY day", [word(who)]
     ).fetchall()
     opened.con.close()
     if not found:
@@ -128,8 +128,3 @@ def _make_visits(opened: Log, parts: list[tuple[int, int]]) -> None:
         for after, end in parts
     )
     opened.con.execute(f"CREATE TEMP TABLE visits AS {' UNION ALL '.join(queries)}")
-
-
-def _as_text(who: Any) -> str:
-    """Return an id as the engine writes it."""
-    return str(who).lower() if isinstance(who, bool | np.bool_) else str(who)

@@ -52,12 +52,18 @@ class Covariates:
         levels: dict[str, list[str]] = {}
         columns: dict[str, list[str]] = {}
         for name, formula in formulas.items():
-            for column in _used(name, formula, frame):
+            for column in columns_used(name, formula, frame):
                 if _is_text(frame[column]):
                     # In the order of their names, or of the categories where there are some.
                     values = pd.Categorical(frame[column]).remove_unused_categories()
                     texts = [str(value) for value in values.categories]
                     levels[column] = list(dict.fromkeys(texts))
+                    if len(levels[column]) == 1:
+                        raise fail(
+                            f"column {column!r} of {name}_covariates is {texts[0]!r} for all "
+                            "customers",
+                            "leave it out: nothing can be learned from it",
+                        )
         for name, formula in formulas.items():
             design = _design(name, formula, frame, levels)
             if design.shape[1] == 0:
@@ -230,7 +236,7 @@ def _penalty(theta: FloatArray, at: tuple[int, ...]) -> tuple[float, FloatArray,
     return (log_sum / _SPREAD) ** 2 / 2, gradient, hessian
 
 
-def _used(name: str, formula: str, frame: pd.DataFrame) -> list[str]:
+def columns_used(name: str, formula: str, frame: pd.DataFrame) -> list[str]:
     """Return the columns a formula uses; raise where it is not a plain one."""
     quoted = re.findall(r"`([^`]*)`", formula)
     plain = re.sub(r"`[^`]*`", " ", formula)
@@ -278,7 +284,7 @@ def _design(
 ) -> pd.DataFrame:
     """Return the columns of a formula without an intercept, every value checked."""
     data: dict[str, Any] = {}
-    for column in _used(name, formula, frame):
+    for column in columns_used(name, formula, frame):
         values = frame[column]
         if column not in levels:
             data[column] = check_values(column, values, index=frame.index)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.special import ndtri
 
-from touchpoint_lib._checks import FloatArray, check_number, check_values, fail
+from touchpoint_lib._checks import FloatArray, InputError, check_number, check_values, fail
 
 BoolArray = npt.NDArray[np.bool_]
+
+
+class HoldoutTooSmallError(InputError):
+    """The holdout has too few cases for the precision that was asked for."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,39 @@ def wilson_interval(count: Any, n: Any, level: float) -> tuple[Any, Any]:
     # Rounding can put the bound of 0 in 19 just above 0.
     low, high = np.minimum(low, count / n), np.maximum(high, count / n)
     return (float(low), float(high)) if np.ndim(n) == 0 else (low, high)
+
+
+def wilson_cases(rate: float, half_width: float, level: float) -> float:
+    """Return the number of cases at which Wilson's interval of ``rate`` has ``half_width``.
+
+    The half width h solves h^2 (n + z^2)^2 = z^2 (p (1 - p) n + z^2 / 4), quadratic in n.
+    """
+    z2 = float(ndtri((1 + level) / 2)) ** 2
+    half = z2 * (1 - rate * (1 - rate) / (2 * half_width**2))
+    return -half + math.sqrt(half**2 - z2**2 * (1 - 1 / (4 * half_width**2)))
+
+
+def check_precision(value: Any) -> float:
+    """Return the half width of an interval that is asked for."""
+    return check_number("precision", value, gt=0, lt=0.5)
+
+
+def shortfall(name: str, value: float, low: float, high: float, cases: str, needed: float) -> str:
+    """Return what a figure reaches, and about how many cases would do."""
+    if math.isnan(high - low):
+        return f"{name} has no interval on {cases}"
+    return (
+        f"{name} is {value:.3f} ({low:.3f} to {high:.3f}), half width {(high - low) / 2:.3f} on "
+        f"{cases}, about {math.ceil(needed):,} needed"
+    )
+
+
+def too_small(shortfalls: Sequence[str], precision: float) -> HoldoutTooSmallError:
+    """Return the error for figures that fall short of the half width ``precision``."""
+    return HoldoutTooSmallError(
+        f"the holdout is too small for intervals of half width {precision:g}: "
+        f"{'; '.join(shortfalls)}; take a larger or longer holdout, or allow a larger precision"
+    )
 
 
 def quantile_cuts(values: FloatArray, bins: int) -> FloatArray:

@@ -20,11 +20,15 @@ from touchpoint_lib.metrics._shared import (
     BoolArray,
     Record,
     check_aligned,
+    check_precision,
     check_threshold,
     flags,
     index_of,
     ratio,
+    shortfall,
+    too_small,
     truth_and_score,
+    wilson_cases,
     wilson_interval,
 )
 
@@ -107,6 +111,7 @@ def prediction_rates(
     *,
     method: str | None = None,
     seed: int = 0,
+    precision: float | None = None,
 ) -> PredictionRates:
     """Return counts, error rate and omission rate of flagging every score >= ``threshold``.
 
@@ -128,6 +133,8 @@ def prediction_rates(
         at a rate of 0 or 1: it cannot draw what did not happen.
     seed : int
         Of the bootstrap.
+    precision : float, optional
+        In (0, 0.5): the half width that both intervals must have at most.
 
     Returns
     -------
@@ -139,6 +146,10 @@ def prediction_rates(
     ------
     InputError
         If lengths or indexes differ, a value is missing, or Wilson is asked for with weights.
+    HoldoutTooSmallError
+        If the half width of an interval exceeds ``precision``, or a rate has no case. The message
+        says how many cases would do if the rate stays as it is: by Wilson's formula, or in
+        proportion to the squared half width where the interval is a bootstrap's.
 
     References
     ----------
@@ -154,6 +165,7 @@ def prediction_rates(
     truth, values = truth_and_score(actual, score)
     cut = check_threshold(threshold)
     check_number("level", level, gt=0, lt=1)
+    wanted = None if precision is None else check_precision(precision)
     if method is not None:
         check_choice("method", method, ("wilson", "bootstrap"))
     if weights is None:
@@ -173,7 +185,8 @@ def prediction_rates(
             weight[~flagged & ~truth].sum(),
         ]
     )
-    if method == "bootstrap" or weights is not None:
+    resampled = method == "bootstrap" or weights is not None
+    if resampled:
         bounds = _bootstrap(truth, flagged, weight, level, check_integer("seed", seed, ge=0))
     else:
         bounds = [
@@ -182,7 +195,7 @@ def prediction_rates(
         ]
     number: type[float] = int if weights is None else float
     hit, wrong, missed, right = (number(cell) for cell in cells)
-    return PredictionRates(
+    result = PredictionRates(
         n=hit + wrong + missed + right,
         n_flagged=hit + wrong,
         n_actual=hit + missed,
@@ -197,6 +210,27 @@ def prediction_rates(
         omission_rate_low=bounds[2],
         omission_rate_high=bounds[3],
     )
+    if wanted is not None:
+        _check_widths(result, wanted, level, resampled)
+    return result
+
+
+def _check_widths(rates: PredictionRates, precision: float, level: float, resampled: bool) -> None:
+    """Raise if an interval is wider than twice ``precision``."""
+    short = []
+    for name, n, kind in (
+        ("error_rate", rates.n_flagged, "flagged"),
+        ("omission_rate", rates.n_actual, "to be found"),
+    ):
+        rate, low, high = (getattr(rates, name + side) for side in ("", "_low", "_high"))
+        half = (high - low) / 2
+        if not half <= precision:
+            needed = (
+                n * (half / precision) ** 2 if resampled else wilson_cases(rate, precision, level)
+            )
+            short.append(shortfall(name, rate, low, high, f"{n:,.10g} {kind}", needed))
+    if short:
+        raise too_small(short, precision)
 
 
 def _bootstrap(

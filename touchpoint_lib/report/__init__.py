@@ -7,6 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from touchpoint_lib.report._provenance import provenance as provenance
+    from touchpoint_lib.report.churn import RFM_COLUMNS as RFM_COLUMNS
+    from touchpoint_lib.report.churn import churn_tile as churn_tile
+    from touchpoint_lib.report.churn import gain_verdict as gain_verdict
+    from touchpoint_lib.report.churn import leak_cost_data as leak_cost_data
+    from touchpoint_lib.report.churn import leak_verdict as leak_verdict
+    from touchpoint_lib.report.churn import reach_caution as reach_caution
+    from touchpoint_lib.report.churn import reach_verdict as reach_verdict
+    from touchpoint_lib.report.churn import thresholds_data as thresholds_data
+    from touchpoint_lib.report.churn import thresholds_verdict as thresholds_verdict
+    from touchpoint_lib.report.churn import too_few_verdict as too_few_verdict
     from touchpoint_lib.report.headline import Headline as Headline
     from touchpoint_lib.report.headline import Tile as Tile
     from touchpoint_lib.report.headline import Verdict as Verdict
@@ -25,19 +35,29 @@ if TYPE_CHECKING:
 # Loaded on first use: the command line must not wait for plotly.
 _HOME = {
     "Headline": "headline",
+    "RFM_COLUMNS": "churn",
     "Tile": "headline",
     "Verdict": "headline",
     "choice_verdict": "lifetime",
+    "churn_tile": "churn",
+    "gain_verdict": "churn",
     "holdout_value_data": "holdout",
     "holdout_value_verdict": "holdout",
+    "leak_cost_data": "churn",
+    "leak_verdict": "churn",
     "lifetime_headline": "lifetime",
     "promise_data": "lifetime",
     "promise_verdict": "lifetime",
     "provenance": "_provenance",
+    "reach_caution": "churn",
+    "reach_verdict": "churn",
     "regularity_verdict": "lifetime",
     "residual_value_data": "holdout",
     "residual_value_verdict": "holdout",
     "segmentation_headline": "segmentation",
+    "thresholds_data": "churn",
+    "thresholds_verdict": "churn",
+    "too_few_verdict": "churn",
     "whole": "lifetime",
 }
 

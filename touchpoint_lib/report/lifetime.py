@@ -19,6 +19,7 @@ from touchpoint_lib.lifetime.comparison import BASELINES
 from touchpoint_lib.metrics.calibration import expected_rates
 from touchpoint_lib.metrics.rates import prediction_rates
 from touchpoint_lib.report._provenance import provenance
+from touchpoint_lib.report.churn import churn_sentence, churn_tile
 from touchpoint_lib.report.headline import Headline, Tile
 from touchpoint_lib.report.holdout import OWN_RATE, spread
 
@@ -187,6 +188,8 @@ def lifetime_headline(
     residual: pd.DataFrame,
     source: str,
     models: Sequence[LifetimeModel] = (),
+    rates: pd.DataFrame | None = None,
+    churn: str = "",
 ) -> Headline:
     """Return question, verdict, tiles and provenance of the lifetime notebook.
 
@@ -204,6 +207,11 @@ def lifetime_headline(
         Name of the log.
     models : sequence of LifetimeModel
         The fitted models: the verdict says which of them did not converge.
+    rates : DataFrame, optional
+        From `compare_predictions`, of who buys, with recency as the baseline; None where no churn
+        model could be judged.
+    churn : str
+        The row of ``rates`` to be used.
     """
     name, row, own = value.index[0], value.iloc[0], value.loc[OWN_RATE]
     futures = residual["value"]
@@ -225,7 +233,7 @@ def lifetime_headline(
         f"By {name}, the likeliest of {len(comparison) - len(BASELINES)} models, the purchases "
         f"that {about['n']:,} customers will make in the next {ahead} are worth "
         f"{residual['within'].iloc[0]:,.0f}; tested on the last {ahead}, its forecast {held}{bias}"
-        f". {_against_recency(comparison)}"
+        f". {_against_recency(comparison) if rates is None else churn_sentence(rates, churn)}"
     )
     # Once for each reason: the models of both parts may share it.
     caution = "".join(
@@ -237,7 +245,7 @@ def lifetime_headline(
         )
     )
     return Headline(
-        "How much will our customers buy, and how far can the forecast be trusted?",
+        "Who will buy again, how much, and how far can the forecast be trusted?",
         f"{verdict}{caution}",
         [
             Tile(
@@ -252,7 +260,7 @@ def lifetime_headline(
                 f"95%: {spread(row, 'money')}",
                 f"came: {row['money_came']:,.0f}; at own rates: {own['money_expected']:,.0f}",
             ),
-            _error_tile(comparison),
+            _error_tile(comparison) if rates is None else churn_tile(rates, churn),
             _top_tile(value),
             Tile(
                 f"Value of the whole future at {about['discount_rate']:.0%} a year",

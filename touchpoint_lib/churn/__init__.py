@@ -1,0 +1,1 @@
+"""Churn from behaviour: indicators, leaks, influence, models, judged by two rates."""

@@ -1,0 +1,100 @@
+"""A labelled frame checked: indicators, the outcome, whose rows they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from touchpoint_lib._checks import check_columns, fail
+from touchpoint_lib.churn._boosting import SMALLEST_LEAF
+from touchpoint_lib.metrics._shared import BoolArray, flags, index_of
+
+Places = npt.NDArray[np.int64]
+
+#: Customers with each outcome that there must be.
+_FEWEST = 20
+
+
+def split_outcome(frame: Any, outcome: Any) -> tuple[pd.DataFrame, BoolArray]:
+    """Return the indicators, and the outcome as booleans."""
+    check_columns(frame, (), "frame")
+    if frame.columns.nlevels > 1:
+        raise fail(
+            f"the columns of frame have {frame.columns.nlevels} levels", "use one name a column"
+        )
+    if frame.columns.has_duplicates:
+        twice = frame.columns[frame.columns.duplicated()][0]
+        raise fail(f"frame has several columns {twice!r}", "keep one of them")
+    name = "outcome"
+    if isinstance(outcome, str):
+        name = outcome
+        if name not in frame.columns:
+            raise fail(
+                f"frame has no column {name!r}", "name the column of the outcome, or pass its array"
+            )
+        outcome, frame = frame[name], frame.drop(columns=name)
+    if frame.shape[1] == 0:
+        raise fail("frame has no column but the outcome", "pass at least one indicator")
+    truth = flags(name, outcome)
+    if len(truth) != len(frame):
+        raise fail(f"{name} has {len(truth)} values, frame {len(frame)} rows", "pass one each")
+    index = index_of(outcome)
+    if index is not None and not index.equals(frame.index):
+        raise fail(f"{name} and frame have different indexes", f"pass {name}.reindex(frame.index)")
+    return frame, truth
+
+
+def arrange(index: pd.Index[Any], customers: Any) -> tuple[Places, Places, Places]:
+    """Return an order of the rows that does not depend on theirs, customer and cutoff in it.
+
+    Customers are numbered from 0 and rise; cutoffs are numbered, all 0 where there is none.
+    """
+    cutoff = np.zeros(len(index), dtype=np.int64)
+    labels: Any = index
+    if isinstance(index, pd.MultiIndex):
+        if index.nlevels != 2:
+            raise fail(
+                f"the index of frame has {index.nlevels} levels", "use (customer, cutoff) or one"
+            )
+        labels = index.get_level_values(0)
+        cutoff = pd.factorize(index.get_level_values(1), sort=True)[0].astype(np.int64)
+        if (cutoff < 0).any():
+            raise fail("the index of frame has a missing cutoff", "give every row a cutoff")
+    if customers is not None:
+        labels = pd.Index(np.asarray(customers))
+        if len(labels) != len(index):
+            raise fail(
+                f"customers has {len(labels)} values, frame {len(index)} rows", "pass one each"
+            )
+    number = pd.factorize(labels)[0]
+    if (number < 0).any():
+        raise fail(
+            f"{int((number < 0).sum())} rows have no customer", "give every row its customer"
+        )
+    by_label = pd.util.hash_pandas_object(labels, index=False).to_numpy()
+    by_row = pd.util.hash_pandas_object(index, index=False).to_numpy()
+    order = np.lexsort((by_row, number, by_label))
+    customer = np.cumsum(np.diff(number[order], prepend=number[order[:1]]) != 0)
+    return order, customer, cutoff[order]
+
+
+def check_enough(truth: BoolArray, customer: Places) -> None:
+    """Raise unless both halves of the customers can grow trees."""
+    n_customers = len(np.unique(customer))
+    for outcome in (0, 1):
+        some = len(np.unique(customer[truth == outcome]))
+        if some < _FEWEST:
+            raise fail(
+                f"{some} of {n_customers} customers have an outcome of {outcome}",
+                f"at least {_FEWEST} must, for {_FEWEST // 2} in each half",
+            )
+    needed = 4 * SMALLEST_LEAF
+    if n_customers < needed:
+        raise fail(
+            f"frame has {n_customers} customers",
+            f"pass at least {needed}: trees are grown on half of them, in leaves of "
+            f"{SMALLEST_LEAF} or more",
+        )

@@ -1,0 +1,345 @@
+"""What the churn report says besides its charts: what a leak costs, what indicators gain, cuts.
+
+Who is flagged is expected to buy within the horizon; the others are the churn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from touchpoint_lib._checks import InputError
+from touchpoint_lib.churn._stack import customer_folds
+from touchpoint_lib.churn.influence import Influence
+from touchpoint_lib.churn.model import ChurnModel
+from touchpoint_lib.metrics.calibration import CalibrationSlope, expected_rates
+from touchpoint_lib.metrics.paired import compare_predictions
+from touchpoint_lib.metrics.rates import prediction_rates
+from touchpoint_lib.metrics.thresholds import choose_threshold
+from touchpoint_lib.report.headline import Tile
+
+#: The columns that a team has before it looks for more.
+RFM_COLUMNS = (
+    "frequency",
+    "recency",
+    "T",
+    "monetary_value",
+    "silence",
+    "log_gaps",
+    "amount_total",
+)
+#: The rows of a test of leaky columns.
+WITHOUT, TESTED, IN_USE = "without them", "with them, as tested", "with them, in use"
+#: Customers of either outcome that a churn model and its two rates need at least.
+_LEAST = 100
+_RATES = ("error_rate", "omission_rate")
+
+
+def too_few_verdict(panel: pd.DataFrame) -> str:
+    """Return why no churn model can be judged on ``panel``, or nothing where one can.
+
+    Parameters
+    ----------
+    panel : DataFrame
+        From `indicator_panel`, of one cutoff.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> too_few_verdict(pd.DataFrame({"buys": [True] * 300 + [False] * 20}))
+    'Only 20 of 320 customers stayed away: a churn model needs at least 100 of either kind, ...'
+    """
+    bought, n = int(panel["buys"].sum()), len(panel)
+    fewer, did = min((bought, "bought again"), (n - bought, "stayed away"))
+    if fewer >= _LEAST:
+        return ""
+    return (
+        f"Only {fewer:,} of {n:,} customers {did}: a churn model needs at least {_LEAST} of "
+        "either kind, to be fitted and to be judged. The models above stand alone."
+    )
+
+
+def leak_cost_data(
+    panel: pd.DataFrame, today: pd.DataFrame, then: pd.DataFrame, n_flagged: int, seed: int = 0
+) -> pd.DataFrame:
+    """Return how well a model with leaky columns seems to do, and how it does when it is used.
+
+    One half of the customers fits boosted trees, the other half judges them: without the
+    columns; with the columns as they stand today, in fit and test, as a careless team would
+    test it; and the same model on the columns as they stood at the cutoff, which is all that a
+    model in use will ever see.
+
+    Parameters
+    ----------
+    panel : DataFrame
+        Honest indicators and ``buys``, a row a customer.
+    today, then : DataFrame
+        The columns, as of today and as of the cutoff, on the index of ``panel``.
+    n_flagged : int
+        How many of all customers are flagged as buyers; of the half that judges, half as many.
+    seed : int
+        Of the halves.
+
+    Returns
+    -------
+    DataFrame
+        From `compare_predictions`; the baseline is the model without the columns.
+    """
+    half = customer_folds(np.arange(len(panel)), panel["buys"].to_numpy(), 2, seed) == 1
+    learn, judge = panel[~half], panel[half]
+    careful = ChurnModel("boosting", lifetime=[], seed=seed)
+    careless = ChurnModel("boosting", lifetime=[], seed=seed).fit(learn.join(today))
+    scores = {
+        WITHOUT: careful.fit(learn).predict_probability(judge),
+        TESTED: careless.predict_probability(judge.join(today)),
+        IN_USE: careless.predict_probability(judge.join(then)),
+    }
+    return compare_predictions(
+        judge["buys"], scores, baseline=WITHOUT, n_flagged=max(n_flagged // 2, 1)
+    )
+
+
+def leak_verdict(screen: pd.DataFrame, cost: pd.DataFrame) -> str:
+    """Return which columns leak, and what believing them costs.
+
+    Parameters
+    ----------
+    screen : DataFrame
+        From `screen_leakage`.
+    cost : DataFrame
+        From `leak_cost_data` of the flagged columns.
+    """
+    flagged = [str(name) for name in screen.index[screen["flagged"]]]
+    tested, used, honest = (cost.loc[name] for name in (TESTED, IN_USE, WITHOUT))
+    worse = used["error_rate"] - honest["error_rate"]
+    low, high = used["error_difference_low"], used["error_difference_high"]
+    beside = (
+        "worse than" if low > 0 else "better than" if high < 0 else "not clearly different from"
+    )
+    return (
+        f"Of {len(screen):,} columns {len(flagged)} know the future: {_listed(flagged)}. A model "
+        f"with them promises to be wrong for {tested['error_rate']:.0%} of the "
+        f"{tested['n_flagged']:,.0f} it flags as buyers. In use, where these columns end at the "
+        f"cutoff, it is wrong for {used['error_rate']:.0%}: {beside} the model without them "
+        f"({honest['error_rate']:.0%}; difference {100 * worse:+.1f} points, 95%: "
+        f"{100 * low:+.1f} to {100 * high:+.1f})."
+    )
+
+
+def reach_verdict(ranked: Influence, panel: pd.DataFrame) -> str:
+    """Return how much of the influence lies outside the columns that everybody has.
+
+    Parameters
+    ----------
+    ranked : Influence
+        From `influence` of the columns of ``panel``.
+    panel : DataFrame
+        From `indicator_panel`.
+    """
+    known = [name for name in RFM_COLUMNS if name in panel]
+    carried = ranked.share_of([name for name in ranked.columns.index if name not in known])
+    says = (
+        f"{carried.share:.0%} of the influence (95%: {carried.share_low:.0%} to "
+        f"{carried.share_high:.0%}) lies with the {carried.n_columns:,} columns beyond the "
+        f"{len(known)} of RFM"
+    )
+    first = ranked.columns["group"] == ranked.groups.index[0]
+    inside = [name for name in known if first[name]]
+    if not inside:
+        return f"{says}."
+    return (
+        f"{says}; but the leading group, whose {int(first.sum()):,} columns go together, has "
+        f"{_listed(inside)} of RFM in it: ask the two rates what the others add."
+    )
+
+
+def gain_verdict(comparison: pd.DataFrame, gain: pd.DataFrame) -> str:
+    """Return what the indicators do to the two rates, against recency and against a few columns.
+
+    Parameters
+    ----------
+    comparison : DataFrame
+        From `compare_predictions`, with recency as the baseline.
+    gain : DataFrame
+        The same of the model with a few columns, which is its baseline, and the one to be used,
+        its last row.
+    """
+    baseline, few = str(comparison.attrs["baseline"]), str(gain.attrs["baseline"])
+    best = str(gain.index[-1])
+    plain, first, last = (comparison.loc[name] for name in (baseline, few, best))
+    more = gain.loc[best]
+    return (
+        f"Where each flags {last['n_flagged']:,.0f} customers as buyers, {baseline} is wrong for "
+        f"{plain['error_rate']:.1%} and misses {plain['omission_rate']:.1%} of the buyers; {few} "
+        f"{first['error_rate']:.1%} and {first['omission_rate']:.1%}; {best} "
+        f"{last['error_rate']:.1%} and {last['omission_rate']:.1%}. {best[0].upper()}{best[1:]} "
+        f"{_side(last, 'error')} {baseline} (error rate {_points(last, 'error')}; AUC "
+        f"{last['auc']:.3f} against {plain['auc']:.3f}, difference "
+        f"{last['auc_difference']:+.3f}, 95%: {last['auc_difference_low']:+.3f} to "
+        f"{last['auc_difference_high']:+.3f}), and {_side(more, 'error')} {few} "
+        f"({_points(more, 'error')})."
+    )
+
+
+def thresholds_data(
+    actual: pd.Series,
+    probability: pd.Series,
+    criteria: Mapping[str, Mapping[str, Any]],
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return thresholds that criteria pick on half of the customers, judged on the other half.
+
+    Parameters
+    ----------
+    actual : Series of bool
+        Who bought.
+    probability : Series
+        Of customers whom the model has not seen, on the same index.
+    criteria : mapping of str to keyword arguments of `choose_threshold`
+        By name; a capacity is for the half.
+    seed : int
+        Of the halves.
+
+    Returns
+    -------
+    DataFrame
+        Index ``criterion``; threshold, n_flagged, and for both rates promised (by the
+        probabilities themselves), came, low and high (95%, Wilson). NaN where no threshold meets
+        the criterion or nobody is flagged.
+    """
+    half = customer_folds(np.arange(len(actual)), actual.to_numpy(), 2, seed) == 1
+    rows = {}
+    for name, criterion in criteria.items():
+        try:
+            cut = choose_threshold(actual[half], probability[half], **criterion)
+        except InputError:
+            rows[name] = {"threshold": np.nan, "n_flagged": np.nan}
+            continue
+        promised = expected_rates(probability[~half], cut)
+        came = prediction_rates(actual[~half], probability[~half], cut)
+        rows[name] = {"threshold": cut, "n_flagged": came.n_flagged}
+        for rate in _RATES:
+            rows[name] |= {
+                f"{rate}_promised": getattr(promised, rate),
+                f"{rate}_came": getattr(came, rate),
+                f"{rate}_low": getattr(came, f"{rate}_low"),
+                f"{rate}_high": getattr(came, f"{rate}_high"),
+            }
+    columns = ["threshold", "n_flagged"]
+    columns += [f"{rate}_{end}" for rate in _RATES for end in ("promised", "came", "low", "high")]
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=columns, dtype=float)
+    table.index.name = "criterion"
+    return table
+
+
+def thresholds_verdict(data: pd.DataFrame, name: str, slope: CalibrationSlope) -> str:
+    """Return what one threshold promised and brought, and whether probabilities can be read so.
+
+    Parameters
+    ----------
+    data : DataFrame
+        From `thresholds_data`.
+    name : str
+        Of the criterion.
+    slope : CalibrationSlope
+        From `calibration_slope` of the same probabilities.
+    """
+    row = data.loc[name]
+    sound = slope.slope_low <= 1 <= slope.slope_high
+    reads = (
+        f"Its probabilities {'can' if sound else 'cannot quite'} be taken at their word: slope "
+        f"{slope.slope:.2f} (95%: {slope.slope_low:.2f} to {slope.slope_high:.2f}), where 1 is "
+        "right."
+    )
+    if not row["n_flagged"] > 0:
+        return f"No threshold flags anybody by the rule “{name}”. {reads}"
+    kept = row["error_rate_low"] <= row["error_rate_promised"] <= row["error_rate_high"]
+    return (
+        f"By the rule “{name}” the threshold is {row['threshold']:.0%}. On the half of the "
+        f"customers that had no say in it, it promised an error rate of "
+        f"{row['error_rate_promised']:.1%} and had {row['error_rate_came']:.1%} (95%: "
+        f"{row['error_rate_low']:.1%} to {row['error_rate_high']:.1%}): "
+        f"{'kept within chance' if kept else 'not kept'}; it missed "
+        f"{row['omission_rate_came']:.0%} of the buyers "
+        f"(promised: {row['omission_rate_promised']:.0%}). {reads}"
+    )
+
+
+def reach_caution(panel: pd.DataFrame, now: pd.DataFrame) -> str:
+    """Return how many of today's customers are older than any that the model learnt from.
+
+    Parameters
+    ----------
+    panel, now : DataFrame
+        The indicators of the fit, and of today, with ``T``.
+    """
+    oldest = float(panel["T"].max())
+    older = float((now["T"] > oldest).mean())
+    if older == 0:
+        return "No customer of today is older than those that the model learnt from."
+    return (
+        f"Caution: {older:.0%} of today's customers are older than any that the model learnt from "
+        f"(first purchase more than {oldest:,.0f} days ago), so it extrapolates: trust the order "
+        "of the customers more than the probability."
+    )
+
+
+def churn_tile(comparison: pd.DataFrame, best: str) -> Tile:
+    """Return the tile of the headline: the error rate of the churn model beside recency's.
+
+    Parameters
+    ----------
+    comparison, best
+        As for `gain_verdict`.
+    """
+    row, baseline = comparison.loc[best], str(comparison.attrs["baseline"])
+    plain = comparison.loc[baseline]
+    return Tile(
+        f"Error rate of the {row['n_flagged']:,.0f} likeliest buyers",
+        f"{row['error_rate']:.1%}",
+        f"less {baseline}'s: {_points(row, 'error')}",
+        f"{baseline}: {plain['error_rate']:.1%}",
+    )
+
+
+def churn_sentence(comparison: pd.DataFrame, best: str) -> str:
+    """Return the verdict on who buys again in one sentence.
+
+    Parameters
+    ----------
+    comparison, best
+        As for `gain_verdict`.
+    """
+    row, baseline = comparison.loc[best], str(comparison.attrs["baseline"])
+    plain = comparison.loc[baseline]
+    return (
+        f"Who buys again: of the {row['n_flagged']:,.0f} customers whom {best} of churn models "
+        f"takes for the likeliest buyers {row['error_rate']:.1%} did not buy, by {baseline} "
+        f"{plain['error_rate']:.1%} of as many ({_points(row, 'error')}), so "
+        f"it {_side(row, 'error')} {baseline}."
+    )
+
+
+def _side(row: Any, rate: str) -> str:
+    """Return whether a score has clearly fewer errors than the baseline."""
+    if row[f"{rate}_difference_high"] < 0:
+        return "beats"
+    return "loses to" if row[f"{rate}_difference_low"] > 0 else "is not clearly better than"
+
+
+def _points(row: Any, rate: str) -> str:
+    """Return the difference of a rate in points, with its interval."""
+    middle, low, high = (100 * row[f"{rate}_difference{end}"] for end in ("", "_low", "_high"))
+    return f"{middle:+.1f} points, 95%: {low:+.1f} to {high:+.1f}"
+
+
+def _listed(names: list[str]) -> str:
+    """Return names as a list in words, the first few of many."""
+    if not names:
+        return "none"
+    shown = names[:5]
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(shown) + more
