@@ -99,6 +99,10 @@ def test_missing_columns_are_named_beside_those_that_are_there():
         "customers",
     )
     refused(["customers is a list", "DataFrame"], check_columns, [], [], "customers")
+    # Hundreds of columns do not fill the screen, and the remedy is that of the caller.
+    many = pd.DataFrame(columns=[f"c{i}" for i in range(300)])
+    words = ["no column 'a'", "'c19' and 280 more)", "; name another"]
+    refused(words, check_columns, many, ["a"], "frame", "name another")
 
 
 @pytest.mark.parametrize(

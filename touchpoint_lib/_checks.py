@@ -23,6 +23,8 @@ PERIOD_DAYS: dict[str, float] = {**UNIT_DAYS, "M": DAYS_PER_YEAR / 12, "Y": DAYS
 UNIT_WORDS: dict[str, str] = {"D": "days", "W": "weeks", "M": "months", "Y": "years"}
 
 
+#: Names that a message lists at most.
+_SHOWN = 20
 _KINDS = {"m": "durations", "M": "dates", "c": "complex numbers"}
 
 
@@ -88,8 +90,13 @@ def check_unit(unit: Any, known: Mapping[str, float] = UNIT_DAYS) -> Unit:
     return unit  # type: ignore[return-value]
 
 
-def check_columns(frame: Any, columns: Iterable[str], what: str) -> None:
-    """Raise unless ``frame`` is a pandas frame that has all ``columns``."""
+def check_columns(
+    frame: Any,
+    columns: Iterable[str],
+    what: str,
+    remedy: str = "pass the frame that rfm_summary or rfm_split returns, or rename the columns",
+) -> None:
+    """Raise unless ``frame`` is a pandas frame that has all ``columns``, each of them once."""
     if not isinstance(frame, pd.DataFrame):
         raise fail(f"{what} is a {type(frame).__name__}", "it must be a pandas DataFrame")
     columns = list(columns)
@@ -98,11 +105,15 @@ def check_columns(frame: Any, columns: Iterable[str], what: str) -> None:
         raise fail(f"{what} has several columns {twice[0]!r}", "keep one of them")
     missing = [column for column in columns if column not in frame.columns]
     if missing:
-        has = ", ".join(repr(str(column)) for column in frame.columns)
-        raise fail(
-            f"{what} has no column {', '.join(repr(column) for column in missing)} (it has {has})",
-            "pass the frame that rfm_summary or rfm_split returns, or rename the columns",
-        )
+        has = _listed([repr(str(column)) for column in frame.columns])
+        lacks = _listed([repr(column) for column in missing])
+        raise fail(f"{what} has no column {lacks} (it has {has})", remedy)
+
+
+def _listed(names: list[str]) -> str:
+    """Return names as a list in words, the first of very many."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
 
 
 def check_values(

@@ -10,6 +10,13 @@ from typing import Any
 from touchpoint_lib._checks import fail
 from touchpoint_lib._version import __version__
 
+#: What reads a file, by the name of its format.
+_READERS = {
+    "touchpoint_lib model": "load_model",
+    "touchpoint_lib churn model": "ChurnModel.load",
+    "touchpoint_lib Cox model": "CoxModel.load",
+}
+
 
 def write_model(path: Any, form: str, version: int, content: Mapping[str, Any]) -> None:
     """Write ``content`` as JSON under the name and version of its format.
@@ -47,10 +54,13 @@ def read_model(path: Any, form: str, version: int) -> dict[str, Any]:
         content: Any = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise fail(f"{str(file)!r} is not JSON ({error})", "pass a file of model.save") from None
-    if not isinstance(content, dict) or content.get("format") != form:
-        found = content.get("format") if isinstance(content, dict) else None
-        held = f"a {found!r}" if isinstance(found, str) else "no model"
-        raise fail(f"{str(file)!r} holds {held}", f"pass a file of a {form!r}")
+    found = content.get("format") if isinstance(content, dict) else None
+    if found != form:
+        reader = _READERS.get(found) if isinstance(found, str) else None
+        raise fail(
+            f"{str(file)!r} holds {f'a {found}' if reader else 'no model'}",
+            f"read it with {reader}" if reader else "pass a file of model.save",
+        )
     if content.get("version") != version:
         raise fail(
             f"{str(file)!r} has format version {content.get('version')!r}",

@@ -420,7 +420,7 @@ def test_a_file_keeps_that_there_are_no_errors(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": "other"}, "holds a 'other'"),
+        ({"format": "other"}, "holds no model"),
         ({"version": 2}, "has format version 2; this library reads version 1"),
         ({"params": {"visits": 1.0}}, "params, centre and covariance are not of 2 columns"),
         ({"centre": None}, "incomplete or damaged"),

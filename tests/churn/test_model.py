@@ -252,7 +252,10 @@ def test_a_file_keeps_all_of_it(fitted, other, kind, tmp_path):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"format": "touchpoint_lib model"}, "holds a 'touchpoint_lib model'"),
+        (
+            {"format": "touchpoint_lib model"},
+            "holds a touchpoint_lib model; read it with load_model",
+        ),
         ({"version": 2}, "format version 2"),
         ({"kind": "forest"}, "kind is 'forest'"),
         ({"logit": None}, "damaged"),
@@ -273,7 +276,9 @@ def test_other_files_are_refused(fitted, tmp_path, change, says):
 
 def test_a_lifetime_loader_names_the_other_kind_of_file(fitted, tmp_path):
     fitted["logit"].save(tmp_path / "model.json")
-    with pytest.raises(tp.InputError, match="holds a 'touchpoint_lib churn model'"):
+    with pytest.raises(
+        tp.InputError, match=r"holds a touchpoint_lib churn model; read it with ChurnModel\.load"
+    ):
         tp.load_model(tmp_path / "model.json")
 
 

@@ -87,7 +87,7 @@ def test_an_unfitted_model_is_not_saved(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": "pickle"}, "holds a 'pickle'"),
+        ({"format": "pickle"}, "holds no model"),
         ({"version": 99}, "has format version 99"),
         ({"model": "NoSuchModel"}, "holds a 'NoSuchModel'"),
         ({"params": {"r": 1}}, "they must be r, alpha, a, b"),

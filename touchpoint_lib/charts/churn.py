@@ -69,7 +69,7 @@ def decile_plot_data(
     names = [columns] if isinstance(columns, str) else list(columns)
     if not names:
         raise fail("columns is empty", "name at least one indicator")
-    check_columns(frame, names, "frame")
+    check_columns(frame, names, "frame", "name columns of the indicators")
     parts = []
     for name in names:
         table = indicator_deciles(frame[name], outcome, bins, level)
@@ -343,6 +343,8 @@ def influence_chart(data: pd.DataFrame, source: str) -> go.Figure:
     )
     height = 240 + _BAR * len(data)
     finish(figure, title, source, known["n"], footer_at=round(-65 / (height - 180), 3))
+    # Long labels move the plot to the right; the title needs the whole width.
+    figure.update_layout(title={"xref": "container", "x": 0.01})
     return figure.update_layout(height=height, margin={"t": 80, "b": 100})
 
 

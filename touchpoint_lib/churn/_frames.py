@@ -17,7 +17,7 @@ IntArray = npt.NDArray[np.int64]
 
 def checked_panel(panel: Any, outcome: str) -> tuple[pd.DataFrame, BoolArray, IntArray]:
     """Return the indicators of a panel, its outcome, and the number of each row's customer."""
-    check_columns(panel, [outcome], "panel")
+    check_columns(panel, [outcome], "panel", "pass the frame of indicator_panel, or name outcome=")
     happened = flags(outcome, panel[outcome])
     frame = panel.drop(columns=outcome)
     check_frame(frame, "panel")

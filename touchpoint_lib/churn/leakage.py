@@ -169,7 +169,7 @@ def screen_leakage(
     known = _declared(frame, known_at or {}, at)
     places = None if recomputed is None else _places(frame, recomputed, known)
     if reference is not None:
-        check_columns(frame, [reference], "frame")
+        check_columns(frame, [reference], "frame", "name one of its columns")
         if truth is None:
             raise fail(f"reference is {reference!r} without an outcome", "pass outcome")
 
@@ -226,7 +226,7 @@ def _declared(frame: pd.DataFrame, known_at: Any, at: Any) -> dict[str, _Known]:
         raise fail(f"known_at is a {type(known_at).__name__}", "pass a dict of column to date")
     if not known_at:
         return {}
-    check_columns(frame, known_at, "frame")
+    check_columns(frame, known_at, "frame", "declare columns of the frame")
     at = frame.attrs.get("at") if at is None else at
     if at is not None:
         cutoff = np.full(len(frame), to_day("at", at))

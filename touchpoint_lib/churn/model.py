@@ -213,7 +213,8 @@ class ChurnModel:
             frame was made for another horizon.
         """
         self._require_fit()
-        check_columns(frame, self.columns_, "frame")
+        remedy = "make the frame by behaviour_indicators as that of the fit, with its levels="
+        check_columns(frame, self.columns_, "frame", remedy)
         horizon = frame.attrs.get("horizon")
         if horizon is not None and horizon != self.horizon_:
             raise fail(

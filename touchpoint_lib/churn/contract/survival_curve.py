@@ -69,15 +69,8 @@ def read_tenures(
 
 def check_present(subscriptions: Any, columns: list[str]) -> None:
     """Raise unless ``subscriptions`` is a frame with ``columns``, each of them once."""
-    check_columns(subscriptions, (), "subscriptions")
-    missing = [column for column in columns if column not in subscriptions.columns]
-    if missing:
-        has = ", ".join(repr(str(column)) for column in subscriptions.columns)
-        raise fail(
-            f"subscriptions has no column {', '.join(map(repr, missing))} (it has {has})",
-            "rename the columns, or name yours in the arguments",
-        )
-    check_columns(subscriptions, columns, "subscriptions")
+    remedy = "rename the columns, or name yours in the arguments"
+    check_columns(subscriptions, columns, "subscriptions", remedy)
 
 
 def kaplan_meier(
