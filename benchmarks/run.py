@@ -1,7 +1,10 @@
-"""Time touchpoint_lib beside lifetimes, in one run, and write the table that the README shows.
+"""Time touchpoint_lib beside other libraries, and write the two tables that the README shows.
 
-    .venv/bin/python benchmarks/run.py            # all sizes, about 15 minutes
+    .venv/bin/python benchmarks/run.py            # all sizes and churn, about 20 minutes
     .venv/bin/python benchmarks/run.py 2357 23570 # some sizes, printed only
+    .venv/bin/python benchmarks/churn.py          # churn alone, about 5 minutes
+
+Here are the models of lifetime beside lifetimes; churn has its own peers and file.
 
 Every case runs in a process of its own, one after the other, so that its peak memory is its own;
 both libraries run on one BLAS thread. Each fit of ours counts checking, grouping, standard errors
@@ -12,14 +15,10 @@ best of several runs, peak memory is what the process needed beyond its input.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
-import time
-from pathlib import Path
 
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[variable] = "1"
+import churn
+from timing import best_of, measure, peak_memory, write_table
 
 SIZES = (2_357, 23_570, 235_700, 1_000_000)
 TASKS = {
@@ -56,8 +55,6 @@ PARAMS = (0.2426, 4.4135, 0.7929, 2.4258)
 #: Pareto/NBD and Gamma-Gamma estimates of the same.
 PARETO = (0.5533, 10.5776, 0.6062, 11.6679)
 SPEND = (6.2488, 3.7446, 15.4477)
-README = Path(__file__).resolve().parent.parent / "README.md"
-START, END = "<!-- benchmarks -->\n", "<!-- /benchmarks -->\n"
 
 
 def customers(n: int):
@@ -102,26 +99,6 @@ def transactions(n: int, text_ids: bool):
     return pd.DataFrame(
         {"customer_id": ids[owner[order]], "date": date[order].astype("M8[us]"), "amount": amount}
     )
-
-
-def best_of(call, runs: int = 30, budget: float = 10.0) -> float:
-    """Return the best time of up to ``runs`` runs begun within ``budget`` seconds."""
-    best, started = float("inf"), time.perf_counter()
-    for _ in range(runs):
-        begin = time.perf_counter()
-        call()
-        best = min(best, time.perf_counter() - begin)
-        if time.perf_counter() - started > budget:
-            break
-    return best
-
-
-def peak_memory() -> float:
-    """Return the peak resident memory of this process so far, in MB."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM"):
-            return int(line.split()[1]) / 1024
-    raise RuntimeError("no VmHWM in /proc/self/status: peak memory is measured on Linux only")
 
 
 def ours(task: str, n: int):
@@ -206,19 +183,8 @@ def run_case(library: str, task: str, n: int) -> None:
     """Print one measurement as JSON: this is what each process does."""
     call = {"touchpoint_lib": ours, "lifetimes": theirs}[library](task, n)
     before = peak_memory()
-    seconds = best_of(call)
+    seconds, _ = best_of(call)
     print(json.dumps({"seconds": seconds, "peak_mb": peak_memory() - before}))
-
-
-def measure(library: str, task: str, n: int) -> dict[str, float]:
-    """Run one case in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, __file__, "--case", library, task, str(n)],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def table(sizes: list[int]) -> str:
@@ -231,7 +197,9 @@ def table(sizes: list[int]) -> str:
     ]
     cases = [(task, n) for task in TASKS for n in sizes if n <= LARGEST.get(task, n)]
     for task, n in tqdm(cases, disable=not sys.stderr.isatty()):
-        mine, other = measure("touchpoint_lib", task, n), measure("lifetimes", task, n)
+        mine, other = (
+            measure(__file__, library, task, str(n)) for library in ("touchpoint_lib", "lifetimes")
+        )
         target = TARGETS.get((task, n))
         lines.append(
             f"| {TASKS[task]} | {n:,} | {mine['seconds'] * 1e3:,.1f} ms "
@@ -251,11 +219,8 @@ def main(arguments: list[str]) -> None:
     text = table(sizes or list(SIZES))
     if sizes:
         return
-    readme = README.read_text(encoding="utf-8")
-    before, rest = readme.split(START)
-    after = rest.split(END)[1]
-    README.write_text(before + START + text + END + after, encoding="utf-8")
-    print(f"Table written to {README}")
+    write_table("benchmarks", text)
+    churn.main([])
 
 
 if __name__ == "__main__":

@@ -117,6 +117,8 @@ def test_missing_columns_are_named_beside_those_that_are_there():
         ([1, 2], {"le": 1}, ["p is 2 at row 1", "must be <= 1"]),
         ([1, 1.5], {"whole": True}, ["p is 1.5 at row 1", "a whole number"]),
         (["a"], {}, ["p is not numeric", "convert"]),
+        ([10**400, 1], {}, ["p holds a whole number above 1.8e308", "larger unit"]),
+        ([[1], [1, 2]], {}, ["p is not numeric", "convert"]),
         ([{}], {}, ["p is not numeric"]),
         ([[1, 2], [3, -4]], {"ge": 0}, ["p is -4 at row 3"]),
         (-4, {"ge": 0}, ["p is -4 at row 0"]),

@@ -100,7 +100,9 @@ def check_columns(
     if not isinstance(frame, pd.DataFrame):
         raise fail(f"{what} is a {type(frame).__name__}", "it must be a pandas DataFrame")
     columns = list(columns)
-    twice = [column for column in columns if list(frame.columns).count(column) > 1]
+    # Only a frame with doubles is counted: lists of hundreds of columns are checked often.
+    twice = [] if frame.columns.is_unique else list(frame.columns[frame.columns.duplicated()])
+    twice = [column for column in twice if column in columns]
     if twice:
         raise fail(f"{what} has several columns {twice[0]!r}", "keep one of them")
     missing = [column for column in columns if column not in frame.columns]
@@ -132,17 +134,22 @@ def check_values(
     ``index`` labels the offender in the message; without it its position does.
     ``infinite`` lets infinite values through (NaN never).
     """
-    kind = getattr(getattr(values, "dtype", None), "kind", None) or np.asarray(values).dtype.kind
-    if kind in "mMc":
+    try:
+        given = getattr(getattr(values, "dtype", None), "kind", None)
+        kind = given or np.asarray(values).dtype.kind
         # Dates and durations would be read as nanoseconds.
+        array = None if kind in "mMc" else np.asarray(values, dtype=np.float64)
+    except OverflowError:
+        raise fail(
+            f"{name} holds a whole number above 1.8e308", "express it in a larger unit"
+        ) from None
+    except (TypeError, ValueError) as error:
+        raise fail(f"{name} is not numeric ({error})", "convert it to numbers first") from None
+    if array is None:
         raise fail(
             f"{name} holds {_KINDS[kind]}",
             "pass numbers in the unit, such as column / pd.Timedelta(days=7) for weeks",
         )
-    try:
-        array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise fail(f"{name} is not numeric ({error})", "convert it to numbers first") from None
     if not array.size:
         return array
     # The extremes settle the common case in two passes without temporaries.

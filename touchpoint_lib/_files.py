@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from touchpoint_lib._checks import fail
+from touchpoint_lib._checks import InputError, fail
 from touchpoint_lib._version import __version__
 
 #: What reads a file, by the name of its format.
@@ -24,17 +24,26 @@ def write_model(path: Any, form: str, version: int, content: Mapping[str, Any]) 
     Raises
     ------
     InputError
-        If ``path`` is no path of a file, or its folder does not exist.
+        If ``path`` is no path of a file, its folder does not exist, or it cannot be written.
     """
     head = {"format": form, "version": version, "library": __version__}
     # NaN and infinity are not JSON.
     text = json.dumps({**head, **content}, indent=2, allow_nan=False)
-    if not isinstance(path, str | Path) or Path(path).is_dir():
-        raise fail(f"path is {path!r}", "pass the path of the file to write")
+    remedy = "pass the path of the file to write"
+    if not isinstance(path, str | Path):
+        raise fail(f"path is {path!r}", remedy)
     file = Path(path)
-    if not file.parent.is_dir():
-        raise fail(f"there is no folder {str(file.parent)!r}", "make it first")
-    file.write_text(text + "\n", encoding="utf-8")
+    try:
+        if file.is_dir():
+            raise fail(f"path is {path!r}", remedy)
+        if not file.parent.is_dir():
+            raise fail(f"there is no folder {str(file.parent)!r}", "make it first")
+        file.write_text(text + "\n", encoding="utf-8")
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:
+        # A name that is too long, or has a character that no name may have; no permission.
+        raise fail(f"{str(file)!r} cannot be written ({_reason(error)})", remedy) from None
 
 
 def read_model(path: Any, form: str, version: int) -> dict[str, Any]:
@@ -43,15 +52,23 @@ def read_model(path: Any, form: str, version: int) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If the file is missing, is no such file, or was written in another format or version.
+        If the file is missing or cannot be read, is no such file, or was written in another
+        format or version.
     """
     if not isinstance(path, str | Path):
         raise fail(f"path is a {type(path).__name__}", "pass the path that model.save wrote")
     file = Path(path)
-    if not file.is_file():
+    try:
+        data = file.read_bytes() if file.is_file() else None
+    except (OSError, ValueError) as error:
+        raise fail(
+            f"{str(file)!r} cannot be read ({_reason(error)})",
+            "pass the path that model.save wrote",
+        ) from None
+    if data is None:
         raise fail(f"there is no file {str(file)!r}", "pass the path that model.save wrote")
     try:
-        content: Any = json.loads(file.read_text(encoding="utf-8"))
+        content: Any = json.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise fail(f"{str(file)!r} is not JSON ({error})", "pass a file of model.save") from None
     found = content.get("format") if isinstance(content, dict) else None
@@ -67,3 +84,8 @@ def read_model(path: Any, form: str, version: int) -> dict[str, Any]:
             f"this library reads version {version}: fit and save the model again",
         )
     return content
+
+
+def _reason(error: OSError | ValueError) -> str:
+    """Return why, without the path that the message of an OSError repeats."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -78,12 +78,25 @@ def test_tenths_are_those_of_each_indicator(shop, deciles):
     frame, buys = shop
     for name in frame:
         rows = deciles[deciles["indicator"] == name].drop(columns="indicator")
-        expected = indicator_deciles(frame[name], buys).round(4)
-        pd.testing.assert_frame_equal(rows.reset_index(drop=True), expected, check_dtype=False)
+        expected = indicator_deciles(frame[name], buys)
+        rates, values = ["rate", "rate_low", "rate_high"], ["low", "high", "median"]
+        rows = rows.reset_index(drop=True)
+        pd.testing.assert_frame_equal(rows[rates], expected[rates].round(4))
+        pd.testing.assert_frame_equal(rows[values], expected[values], rtol=1e-7, atol=0)
+        pd.testing.assert_frame_equal(rows[["bin", "n"]], expected[["bin", "n"]])
     assert deciles.attrs["n"] == 1200
     assert deciles.attrs["rate"] == round(buys.mean(), 4)
     alone = charts.decile_plot_data(frame, buys, "gap", "buy", bins=4)
     assert alone["bin"].tolist() == ["1", "2", "3", "4", "missing"]
+
+
+def test_small_values_keep_their_digits():
+    frame = pd.DataFrame({"purchases_per_day": [1e-5, 2 / 3 * 1e-4, 9e-5, 1234567.891]})
+    data = charts.decile_plot_data(frame, [0, 1, 0, 1], "purchases_per_day", "buy", bins=2)
+    assert data["low"].tolist() == [1e-5, 9e-5]
+    assert data["high"].tolist() == [6.6666667e-5, 1234567.9]
+    figure = charts.decile_plot(data, "x")
+    assert figure.data[0].customdata[0][0] == "1e-05 to 6.667e-05"
 
 
 def test_points_are_the_rates_and_the_missing_look_different(deciles):
@@ -267,7 +280,12 @@ def test_the_verdict_names_the_carriers(rows, n_signal, verdict, title):
 
 @pytest.mark.parametrize(
     ("columns", "words"),
-    [([], "columns is empty"), (["silence", "age"], "frame has no column 'age'")],
+    [
+        ([], "columns is empty"),
+        (["silence", "age"], "frame has no column 'age'"),
+        (5, "frame has no column 5"),
+        ([["silence"]], r"columns has \['silence'\], a list; name columns by their labels"),
+    ],
 )
 def test_tenths_of_unknown_columns_are_refused(shop, columns, words):
     with pytest.raises(InputError, match=words):

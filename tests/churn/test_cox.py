@@ -17,7 +17,12 @@ from tests.churn.contracts import weibull
 from tests.reference import contracts as published
 from tests.reference.contracts import freireich, ovarian
 from touchpoint_lib._checks import InputError
-from touchpoint_lib.churn.contract._risk_sets import PartialLikelihood, Stratum, concordant_pairs
+from touchpoint_lib.churn.contract._risk_sets import (
+    PartialLikelihood,
+    Stratum,
+    _losses,
+    concordant_pairs,
+)
 from touchpoint_lib.churn.contract.cox import CoxModel
 from touchpoint_lib.churn.contract.survival_curve import kaplan_meier, retention_at
 from touchpoint_lib.lifetime._estimates import ConvergenceWarning
@@ -192,6 +197,53 @@ def test_concordance_counts_pairs(seed: int, n: int, late: bool) -> None:
                 agree += count[i] * count[j] * ((score[i] > score[j]) + (score[i] == score[j]) / 2)
     found = concordant_pairs(score, tenure.astype(float), ended, entry, count)
     np.testing.assert_allclose(found, (agree, usable))
+
+
+@pytest.mark.parametrize("over", [1, 1 + 1e-9, 1.001, 1.5, 30, 1e6])
+def test_sums_over_many_losses_are_those_of_each(over: float) -> None:
+    """``over`` is by how much the risk set weighs more than those of it that end."""
+    n_ended = np.array([1, 5, 127, 128, 129, 191, 192, 1000, 4096, 99_999, 300_007])
+    cell, remaining, weight = _losses(n_ended)
+    assert len(cell) < 3000
+    for i, d in enumerate(n_ended):
+        mine = cell == i
+        each, grouped = np.arange(d) / d, 1 - remaining[mine] / d
+        for power in (1, 2):
+            for moment in (0, 1, 2):
+                np.testing.assert_allclose(
+                    weight[mine] @ (grouped**moment / (over - grouped) ** power),
+                    (each**moment / (over - each) ** power).sum(),
+                    rtol=1e-13,
+                )
+        np.testing.assert_allclose(
+            weight[mine] @ np.log(over - grouped), np.log(over - each).sum(), rtol=1e-12
+        )
+
+
+def test_large_counts_equal_statsmodels_on_expanded_rows() -> None:
+    frame = small(tenure=[1.0, 2, 3, 2, 1, 3, 2, 3], count=[300, 250, 90, 411, 170, 60, 333, 200])
+    model = CoxModel("x + plan").fit(frame, count="count")
+    long = frame.loc[frame.index.repeat(frame["count"])]
+    design = np.column_stack([long["x"], long["plan"] == "b"]).astype(float)
+    oracle = PHReg(long["tenure"], design, status=long["ended"].astype(float), ties="efron").fit()
+    np.testing.assert_allclose(model.params_, oracle.params, atol=1e-7)
+    np.testing.assert_allclose(model.standard_errors_, oracle.bse, rtol=1e-6)
+    assert model.log_likelihood_ == pytest.approx(oracle.llf, rel=1e-12)
+
+
+def test_a_row_may_stand_for_millions() -> None:
+    frame = messy(seed=4, n=100)
+    some, large = (
+        CoxModel("x + plan").fit(frame.assign(count=count), count="count")
+        for count in (10**4, 10**7)
+    )
+    np.testing.assert_allclose(large.params_, some.params_, atol=1e-5)
+    np.testing.assert_allclose(large.standard_errors_ * 1000**0.5, some.standard_errors_, rtol=1e-5)
+    np.testing.assert_allclose(
+        large.proportional_hazards_test()["chi_squared"] / 1000,
+        some.proportional_hazards_test()["chi_squared"],
+        rtol=1e-3,
+    )
 
 
 # -- properties ------------------------------------------------------------------------------------
@@ -430,6 +482,26 @@ def test_a_file_keeps_that_there_are_no_errors(tmp_path: Path) -> None:
         ({"baseline": {"": {"times": [2, 1], "hazard": [1, 2], "reach": 3}}}, "does not rise"),
         ({"baseline": {"": {"times": [1, 2], "hazard": [1, 2], "reach": 1}}}, "reach is 1"),
         ({"baseline": {"": {"times": [1, 2]}}}, "incomplete or damaged"),
+        ({"baseline": {"": {"times": [], "hazard": [], "reach": 3}}}, r"times of shape \(0,\)"),
+        ({"baseline": {"": {"times": 1, "hazard": 1, "reach": 3}}}, r"times of shape \(\)"),
+        ({"baseline": {}}, r"baseline is of \[\], strata is None"),
+        ({"baseline": {"a": {"times": [1], "hazard": [1], "reach": 3}}}, r"baseline is of \['a'\]"),
+        ({"baseline": {"": {"times": [10**400], "hazard": [1], "reach": 3}}}, "damaged"),
+        ({"centre": [10**400, 0]}, "incomplete or damaged"),
+        ({"params": {"visits": 1.0, "plan": 2.0}}, r"params are visits, plan, the design has vis"),
+        ({"covariance": [[-1, 0], [0, 1]]}, "variance is -1"),
+        ({"covariance": [[1e-6, 1e-8], [-1e-8, 1e-6]]}, "covariance is no covariance matrix"),
+        ({"covariance": [[1e-6, 1e308], [1e308, 1e-6]]}, "covariance is no covariance matrix"),
+        ({"covariance": [[1, 2], [2, 1]]}, "covariance is no covariance matrix"),
+        (
+            {
+                "params": {},
+                "centre": [],
+                "covariance": None,
+                "design": {"formulas": {}, "levels": {}, "columns": {}},
+            },
+            "params, centre and covariance are not of 0 columns",
+        ),
     ],
 )
 def test_damaged_files_are_named(
@@ -449,6 +521,11 @@ def test_bad_paths_are_named(fitted: CoxModel, tmp_path: Path) -> None:
         fitted.save(tmp_path)
     with pytest.raises(InputError, match="there is no file"):
         CoxModel.load(tmp_path / "cox.json")
+    for name in ("a\0b", "x" * 5000):
+        with pytest.raises(InputError, match=r"b' cannot be written|xxx' cannot be written"):
+            fitted.save(tmp_path / name)
+        with pytest.raises(InputError, match=r"there is no file|xxx' cannot be read"):
+            CoxModel.load(tmp_path / name)
     (tmp_path / "cox.json").write_text("{")
     with pytest.raises(InputError, match="is not JSON"):
         CoxModel.load(tmp_path / "cox.json")
@@ -477,7 +554,13 @@ def small(**columns: Any) -> pd.DataFrame:
         ("x", {"tenure": [-1.0, 2, 3, 4, 5, 6, 7, 8]}, "tenure is -1 at index 0"),
         ("x", {"ended": 2}, "ended has the value 2"),
         ("x", {"ended": False}, "none of the 8 rows of subscriptions has ended 1"),
-        ("x", {"x": np.nan}, "x is nan at index 0"),
+        ("x", {"x": np.nan}, "x is missing at index 0"),
+        ("x", {"x": pd.array([1, None] * 4, "Int64")}, "x is missing at index 1 .4 such values.;"),
+        ("x + plan", {"plan": ["a", None] * 4}, "plan is missing at index 1"),
+        ("x", {"x": pd.Series([1, "1"] * 4, dtype=object)}, "'x' is object, neither numeric nor"),
+        ("x", {"x": pd.Series([1.5, "a"] * 4, dtype=object)}, "it holds mixed values"),
+        ("x", {"x": lambda f: f["x"] * 1e300}, "'x' of covariates reaches 3e.300, in a unit whose"),
+        ("x", {"x": lambda f: f["x"] * 1e-300}, "'x' of covariates reaches 3e-300, in a unit wh"),
         ("x", {"x": 3}, "'x' of covariates is the same for all subscriptions; leave it out"),
         ("x + plan", {"plan": "a"}, "'plan' of covariates is the same for all subscriptions"),
         ("x + z", {"z": lambda f: 2 * f["x"] + 1}, "'z' of covariates follows from the columns"),
@@ -526,6 +609,14 @@ def test_bad_data_are_named(covariates: str, columns: dict[str, Any], message: s
             lambda: CoxModel("x").fit(small(who=["p", None] * 4), cluster="who"),
             "who is missing at index 1",
         ),
+        (
+            lambda: CoxModel("x", strata="plan").fit(small(plan=pd.Series([1, "1"] * 4))),
+            "plan holds both 1 and '1'; make all of it texts, or none",
+        ),
+        (
+            lambda: CoxModel("x").fit(pd.concat([small(), small()[["x"]]], axis=1)),
+            "subscriptions has several columns 'x'; keep one",
+        ),
         (lambda: CoxModel("x").summary(), "has no coefficients"),
     ],
 )
@@ -553,6 +644,14 @@ def test_bad_models_are_named(call: Any, message: str) -> None:
         ),
         (lambda m, f: m.churn_probability(f.iloc[:0], 1), "subscriptions has no rows"),
         (lambda m, f: m.churn_probability(f.assign(visits=1e6), 1), "2 rows move the hazard out"),
+        (
+            lambda m, f: m.churn_probability(pd.concat([f, f[["plan"]]], axis=1), 1),
+            "subscriptions has several columns 'plan'; keep one",
+        ),
+        (
+            lambda m, f: m.churn_probability(f.assign(visits=[1.0, None]), 1),
+            "visits is missing at index 1",
+        ),
         (lambda m, _: m.proportional_hazards_test("log"), "transform is 'log'"),
         (lambda m, _: m.proportional_hazards_test(significance=1), "significance is 1"),
         (lambda m, _: m.summary(level=0), "level is 0"),
@@ -573,6 +672,34 @@ def test_strata_and_entries_bound_what_is_known() -> None:
     with pytest.raises(InputError, match="region is 'w' at index 0, which the fit has not seen"):
         model.churn_probability(someone.assign(region="w"), 1)
     assert 0 < model.churn_probability(someone.assign(tenure=1), 3).iloc[0] < 1
+
+
+def test_numbers_are_numbers_in_any_dtype() -> None:
+    frame = messy(seed=60)
+    model = CoxModel("x + plan", strata="region").fit(frame)
+    numbers = frame.assign(x=frame["x"].astype(object), plan=frame["plan"].astype(object))
+    other = CoxModel("x + plan", strata="region").fit(numbers)
+    pd.testing.assert_series_equal(other.params_, model.params_)
+
+
+@pytest.mark.parametrize("dtype", [float, "Float64", "Int64", "int8", "category", str])
+def test_levels_are_the_same_in_any_dtype(dtype: Any) -> None:
+    frame = messy(seed=61).assign(g=lambda f: f["region"].map({"u": 0, "v": 1}))
+    frame["kind"] = frame["g"].astype("category")
+    running = frame.assign(tenure=4.0).head(20)
+    for model in (CoxModel("x", strata="g"), CoxModel("x + kind")):
+        expected = model.fit(frame).churn_probability(running, 3)
+        asked = running.assign(g=running["g"].astype(dtype), kind=running["kind"].astype(dtype))
+        pd.testing.assert_series_equal(model.churn_probability(asked, 3), expected)
+
+
+def test_effects_that_cancel_beyond_all_bounds_are_named() -> None:
+    frame = weibull(500, seed=62).assign(
+        a=lambda f: f["visits"] / 10, b=lambda f: (f["plan"] == "yearly") / 10
+    )
+    model = CoxModel(["a", "b"]).fit(frame)
+    with pytest.raises(InputError, match="1 rows move the hazard out of all bounds"):
+        model.churn_probability(pd.DataFrame({"a": [1e308], "b": [1e308], "tenure": [1.0]}), 1)
 
 
 def test_units_must_agree(fitted: CoxModel) -> None:

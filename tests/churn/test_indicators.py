@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections import Counter
@@ -15,7 +16,7 @@ import touchpoint_lib as tp
 from tests.churn import behaviour_oracle
 from tests.churn.behaviour_logs import PHASES, ROLES, START, one_row, rich_logs
 from touchpoint_lib import InputError
-from touchpoint_lib.churn._levels import slugs
+from touchpoint_lib.churn._levels import TIMES, slugs
 from touchpoint_lib.churn.indicators import behaviour_indicators, indicator_dictionary
 
 
@@ -35,9 +36,8 @@ def test_every_column_agrees_with_plain_python(drawn, returns):
     log, at = drawn
     frame = behaviour_indicators(log, at, returns=returns, **ROLES)
     levels = frame.attrs["levels"]
-    names = {role: slugs(words) for role, words in levels.items()}
     expected = behaviour_oracle.indicators(
-        log, at, levels, names, returns=returns, discounts=True, purchase="buy"
+        log, at, levels, returns=returns, discounts=True, purchase="buy"
     )
     check_against_oracle(frame, expected)
 
@@ -236,7 +236,7 @@ def test_levels_are_the_commonest_and_can_be_handed_on():
     levels = first.attrs["levels"]
     days = log[~late].drop_duplicates(["customer_id", "date", "category"])
     counts = Counter(days["category"])
-    assert levels == {"category": sorted(counts, key=lambda k: (-counts[k], k))[:10]}
+    assert levels == {"category": sorted(sorted(counts, key=lambda k: (-counts[k], k))[:10])}
     assert len(counts) > 10
     second = behaviour_indicators(log, START + timedelta(300), levels=levels, **options)
     assert list(second) == list(first)
@@ -247,12 +247,131 @@ def test_levels_are_the_commonest_and_can_be_handed_on():
 
 
 def test_names_of_levels_are_plain_and_different():
-    words = ["Hats & Co", "hats_co", "other", "帽子", "level", "Café", "cafe", "cafe_7"]
+    words = ["Hats & Co", "hats_co", "other", "帽子", "level", "Café", "cafe", "x_1f2e3d"]
     names = slugs(words)
-    assert names[:4] == ["hats_co", "hats_co_2", "other_3", "level_4"]
-    assert names[-1] == "other"
-    assert len(set(names)) == len(words) + 1
-    assert all(re.fullmatch("[a-z0-9_]+", name) for name in names)
+    hashed = [hashlib.sha1(word.encode()).hexdigest()[:6] for word in words]
+    assert names == [
+        f"hats_co_{hashed[0]}",
+        "hats_co",
+        f"other_{hashed[2]}",
+        f"level_{hashed[3]}",
+        "level",
+        f"cafe_{hashed[5]}",
+        "cafe",
+        f"x_1f2e3d_{hashed[7]}",
+        "other",
+    ]
+    # Found by search: the first 6 digits of their sha1 are the same.
+    with pytest.raises(
+        InputError, match="'周书' and '塻书' have the same short name 'level_ceb73b'"
+    ):
+        slugs(["周书", "塻书"])
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (["Книги", "Музыка"], ["level_acdfa1", "level_19ecb2"]),
+        (["图书", "音乐"], ["level_8a8807", "level_afb3c4"]),
+        (["Books", "books"], ["books_4a7fdd", "books"]),
+    ],
+)
+def test_a_column_means_the_same_level_whatever_the_others_are(words, names):
+    """The level that is commonest at one cutoff is not at another."""
+    dates = ["2023-11-20", "2023-11-21", "2023-12-20", "2023-12-21", "2023-12-22"]
+    kinds = [words[0], words[0], words[1], words[1], words[1]]
+    log = pd.concat(
+        [
+            one_row(date=date, category=kind, customer_id=who)
+            for who in "ab"
+            for date, kind in zip(dates, kinds, strict=True)
+        ]
+    )
+    option = {"category": "category"}
+    both = behaviour_indicators(log, "2023-12-22", **option)
+    assert both.attrs["levels"]["category"] == sorted(words)
+    for number, word, name in zip((2, 3), words, names, strict=True):
+        column = f"category_{name}_purchases"
+        assert both[column].tolist() == [number, number]
+        assert repr(word) in indicator_dictionary(both).loc[column, "formula"]
+    alone = behaviour_indicators(log, "2023-11-30", **option)
+    assert f"category_{names[0]}_purchases" in alone
+    assert f"category_{names[1]}_purchases" not in alone
+    for listed in (words, words[::-1]):
+        handed = behaviour_indicators(log, "2023-12-22", levels={"category": listed}, **option)
+        pd.testing.assert_frame_equal(handed, both, check_exact=True)
+        assert handed.attrs == both.attrs
+
+
+def test_the_customer_s_commonest_level_does_not_depend_on_the_order_of_levels():
+    log = pd.concat([one_row(category="y"), one_row(date="2023-11-22", category="x")])
+    for levels in (["x", "y"], ["y", "x"]):
+        frame = behaviour_indicators(
+            log, "2023-11-23", category="category", levels={"category": levels, "time": TIMES}
+        )
+        assert frame.loc["a", "category_last_is_commonest"] == 1
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e9, 2.0**-30, 2.0**30])
+def test_ranks_do_not_depend_on_the_unit_of_money(scale):
+    log = tp.load_cdnow(sample=True)
+    frame = behaviour_indicators(log, "1997-09-30")
+    other = behaviour_indicators(log.assign(amount=log["amount"] * scale), "1997-09-30")
+    ranks = ["amount_rank_in_cohort", "amount_rank_in_frequency"]
+    pd.testing.assert_frame_equal(other[ranks], frame[ranks], check_exact=True)
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
+def test_equal_sums_are_ties_in_any_unit_of_money(scale):
+    # 0.1 + 0.2 is not 0.3 in floats.
+    amounts = {"a": [0.1, 0.2], "b": [0.3, 0.0], "c": [0.3, 1e-9], "d": [0.0, 0.0]}
+    rows = [
+        one_row(customer_id=who, date=f"2023-11-2{day}", amount=amount * scale)
+        for who, own in amounts.items()
+        for day, amount in enumerate(own)
+    ]
+    frame = behaviour_indicators(pd.concat(rows), "2023-11-23")
+    assert frame["amount_rank_in_cohort"].tolist() == [0.5, 0.5, 0.875, 0.125]
+
+
+def many_rows(n_rows, n_customers):
+    """A log with several rows a day, orders in pieces, returns, hours, and words."""
+    rng = np.random.default_rng(8)
+    seconds = rng.integers(0, 60 * 86400, n_rows)
+    log = pd.DataFrame(
+        {
+            "customer_id": rng.integers(0, n_customers, n_rows),
+            "date": pd.Timestamp("2023-01-01") + pd.to_timedelta(seconds, "s"),
+            "amount": rng.normal(20, 15, n_rows).round(2),
+            "order": [None if k % 3 else f"o{k}" for k in range(n_rows)],
+            "category": rng.choice(["Книги", "books", "Books"], n_rows),
+        }
+    )
+    return pd.concat([log, log.sample(n_rows // 20, random_state=1)])
+
+
+@pytest.mark.parametrize("returns", ["drop", "net"])
+def test_the_order_of_the_rows_changes_no_digit(returns):
+    log = many_rows(20_000, 400)
+    options = {"order": "order", "category": "category", "returns": returns}
+    frame = behaviour_indicators(log, "2023-02-20", **options)
+    for seed in range(3):
+        shuffled = behaviour_indicators(
+            log.sample(frac=1, random_state=seed), "2023-02-20", **options
+        )
+        pd.testing.assert_frame_equal(shuffled, frame, check_exact=True)
+    summary = tp.rfm_summary(log, until="2023-02-20", unit="D", order="order", returns=returns)
+    pd.testing.assert_frame_equal(
+        frame[list(summary)], summary.astype(float), check_flags=False, rtol=1e-11
+    )
+
+
+@pytest.mark.parametrize("sample", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_the_order_of_the_rows_changes_no_digit_of_cdnow(sample):
+    log = tp.load_cdnow(sample=sample)
+    frame = behaviour_indicators(log, "1997-09-30")
+    shuffled = behaviour_indicators(log.sample(frac=1, random_state=4), "1997-09-30")
+    pd.testing.assert_frame_equal(shuffled, frame, check_exact=True)
 
 
 def test_times_of_day_are_those_of_the_zone():
@@ -364,8 +483,30 @@ def test_the_dictionary_refuses_what_it_does_not_know():
     assert indicator_dictionary(frame.assign(buys=True)).shape == (frame.shape[1], 6)
     with pytest.raises(InputError, match="column 'x' is no indicator"):
         indicator_dictionary(frame.assign(x=1.0))
+    for levels in (None, ["x"], {"category": "x"}, {"category": [1]}):
+        frame.attrs["levels"] = levels
+        with pytest.raises(InputError, match=r'attrs\["levels"\] is .*; pass the frame that behav'):
+            indicator_dictionary(frame)
     frame.attrs = {}
     with pytest.raises(InputError, match="column 'category_x_purchases' is no indicator"):
         indicator_dictionary(frame)
     with pytest.raises(InputError, match="indicators is a list"):
         indicator_dictionary([1])
+
+
+def test_the_dictionary_says_where_attrs_may_have_been_lost():
+    frame = behaviour_indicators(one_row(), "2024-01-20", category="category")
+    plan = pd.DataFrame({"plan": ["free"]}, index=["a"])
+    lost = {
+        "merge": frame.merge(plan, left_index=True, right_index=True),
+        "join": frame.join(plan),
+        "concat": pd.concat([frame, plan], axis=1),
+    }
+    for how, joined in lost.items():
+        joined.attrs = {}
+        with pytest.raises(
+            InputError, match=r'has no attrs\["levels"\] .*where merge, join or con'
+        ):
+            indicator_dictionary(joined.drop(columns="plan"))
+        joined.attrs["levels"] = frame.attrs["levels"]
+        assert indicator_dictionary(joined.drop(columns="plan")).shape == (frame.shape[1], 6), how

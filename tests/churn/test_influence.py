@@ -187,6 +187,8 @@ def test_share_of_some_columns(found):
         found.share_of(["x0", "x99"])
     with pytest.raises(InputError, match="columns is empty; name at least one"):
         found.share_of([])
+    with pytest.raises(InputError, match=r"columns has \['x0'\], a list; name columns by their"):
+        found.share_of([["x0"]])
 
 
 # --- what must not matter -----------------------------------------------------------------------
@@ -542,6 +544,10 @@ def index_of(*levels):
             "300 customers; pass at least 400",
         ),
         ({"groups": ["a"]}, "groups is a list; pass a mapping"),
+        (
+            lambda case: {"groups": {name: [1] for name in case.frame}},
+            r"groups has for column 'x0' \[1\], a list; name groups by text or numbers",
+        ),
         ({"groups": {"x0": "a"}}, r"no group for column 'x1' \(2 such columns\)"),
         (
             {"groups": {"x0": "a", "x1": None, "noise": "b"}},
@@ -599,6 +605,12 @@ def test_tenths_by_hand():
         assert (row.rate_low, row.rate_high) == pytest.approx((low, high))
 
 
+def test_more_classes_than_values_are_those_of_the_values():
+    table = indicator_deciles([3, 1, 2, 2], [0, 1, 1, 0], bins=10**15)
+    assert table["low"].tolist() == table["high"].tolist() == [1, 2, 3]
+    assert table["n"].tolist() == [1, 2, 1]
+
+
 @given(
     st.lists(
         st.tuples(st.one_of(st.integers(-3, 3).map(float), st.just(math.nan)), st.booleans()),
@@ -628,6 +640,9 @@ def test_tenths_keep_everybody_and_keep_ties_together(rows, bins):
         ([1.0, 2.0], [1], "values has 2 values, outcome 1"),
         ([np.inf, 1.0], [1, 0], "'values' of the input is inf at index 0"),
         (["a", "b"], [1, 0], "column 'values' of the input holds"),
+        (np.eye(2), [0, 1], "values has 2 dimensions; pass a list of values"),
+        ([[1], [1, 2]], [0, 1], "column 'values' of the input holds object"),
+        (5, [0], "values has 0 dimensions"),
     ],
 )
 def test_bad_tenths_are_refused(values, outcome, words):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -349,6 +351,70 @@ def test_every_kind_of_column_is_read(sample):
     assert found.loc["names", "pure_share"] == 0
 
 
+def test_numbers_are_numbers_however_they_are_stored(sample):
+    _, honest, buys = sample
+    generator = np.random.default_rng(8)
+    # Distinct, so that nothing but the order of the numbers tells who buys.
+    leak = np.where(buys, 1.5, 0) + generator.random(len(buys))
+    texts = [repr(value) for value in leak.tolist()]
+    frame = honest.assign(
+        floats=leak.astype(object),
+        decimals=[Decimal(text) for text in texts],
+        texts=texts,
+        arrow=pd.array(texts, dtype="string[pyarrow]"),
+        gaps=[None if row % 5 == 0 else text for row, text in enumerate(texts)],
+        mixed=[text if row % 2 else leak[row] for row, text in enumerate(texts)],
+        honest=[str(value) for value in generator.random(len(buys))],
+    )
+    leaks = ["floats", "decimals", "texts", "arrow", "gaps", "mixed"]
+    found = screen_leakage(frame, buys)
+    assert list(found.index[found["flagged"]]) == leaks
+    assert (found.loc[leaks, "auc"] == 1).all()
+    assert found.loc["honest", "auc"] < 0.55
+    named = screen_leakage(frame, buys, reference="decimals")
+    assert named.attrs["reference"] == "decimals"
+
+
+def test_what_the_label_checks_could_not_read_is_said(sample):
+    _, honest, buys = sample
+    n = len(honest)
+    codes = [f"{'b' if paid else 'a'}{row}" for row, paid in enumerate(buys)]
+    frame = honest.assign(
+        codes=codes,
+        half=[code if row % 2 else None for row, code in enumerate(codes)],
+        # 60 % in small categories, and 40 %.
+        mostly=[code if row % 5 < 3 else "known" for row, code in enumerate(codes)],
+        partly=[code if row % 5 < 2 else "known" for row, code in enumerate(codes)],
+        tuples=[(code,) for code in codes],
+        huge=[10**400 + row for row in range(n)],
+    )
+    found = screen_leakage(frame, buys)
+    said = found["evidence"].str.extract(
+        r"not checked: ([\d,]+ distinct \w+), each in fewer than 50"
+    )
+    expected = {
+        "codes": f"{n:,} distinct texts",
+        "half": f"{n // 2:,} distinct texts",
+        "mostly": f"{sum(row % 5 < 3 for row in range(n)):,} distinct texts",
+        "tuples": f"{n:,} distinct values",
+        "huge": f"{n:,} distinct values",
+    }
+    assert said[0].dropna().to_dict() == expected
+    # The log itself has proven them.
+    proven = screen_leakage(frame, buys, recomputed=frame.copy())
+    assert not proven["evidence"].str.contains("not checked").any()
+
+
+def test_the_outcome_can_be_a_column(sample):
+    _, honest, buys = sample
+    frame = honest.assign(copy=buys)
+    panel = frame.assign(buys=buys)
+    pd.testing.assert_frame_equal(screen_leakage(panel, "buys"), screen_leakage(frame, buys))
+    # It is no column that the log must confirm.
+    again = screen_leakage(panel, "buys", recomputed=frame.copy())
+    pd.testing.assert_frame_equal(again, screen_leakage(frame, buys, recomputed=frame.copy()))
+
+
 def test_the_bound_is_the_users(sample):
     _, honest, buys = sample
     found = screen_leakage(honest, buys, max_auc=0.75)
@@ -420,6 +486,10 @@ DATES = pd.Series(pd.Timestamp("2024-01-01"), index=FRAME.index)
         ((FRAME, TRUTH), {"max_auc": 0.5}, "max_auc is 0.5; it must be > 0.5"),
         ((FRAME, TRUTH), {"max_auc": 1}, "max_auc is 1; it must be < 1"),
         ((FRAME, TRUTH), {"reference": "c"}, "frame has no column 'c'"),
+        ((FRAME, TRUTH), {"reference": ["a"]}, "reference is ['a'], a list; name one column"),
+        ((FRAME, "buys"), {}, "frame has no column 'buys' (it has 'a', 'b'); name the column of"),
+        ((FRAME[["b"]], "b"), {}, "frame has shape (60, 0)"),
+        ((FRAME, "b"), {"recomputed": FRAME}, "recomputed is frame itself"),
         ((FRAME.assign(z="x"), TRUTH), {"reference": "z"}, "reference is 'z', a column of categ"),
         ((FRAME,), {"recomputed": FRAME.copy(), "reference": "a"}, "without an outcome"),
         ((FRAME,), {"recomputed": FRAME}, "recomputed is frame itself"),

@@ -15,7 +15,8 @@ from scipy.stats import chi2, mannwhitneyu, norm
 import touchpoint_lib as tp
 from tests.churn.test_splines import textbook
 from touchpoint_lib._checks import FloatArray, InputError
-from touchpoint_lib.churn._logit import DEFAULT_COLUMNS, SplineLogit
+from touchpoint_lib.churn._columns import DEFAULT_COLUMNS
+from touchpoint_lib.churn._logit import SplineLogit
 from touchpoint_lib.churn.indicators import behaviour_indicators
 
 NAN = float("nan")
@@ -301,6 +302,15 @@ DAMAGE: list[tuple[str, list[Any], Any]] = [
     ("events are rows", ["n_events"], 4000),
     ("events are text", ["n_events"], "many"),
     ("half a customer", ["n_clusters"], 0.5),
+    ("the unit is next to nothing", ["indicators", 1, "unit"], 1e-320),
+    ("the unit is no number", ["indicators", 1, "unit"], 10**400),
+    ("a knot is no number", ["indicators", 0, "knots", 3], 10**400),
+    ("a knot is far", ["indicators", 0, "knots", 3], 1e308),
+    ("a knot of a logarithm is far", ["indicators", 1, "knots", 3], 800.0),
+    ("the median is far", ["indicators", 0, "median"], 1e300),
+    ("a coefficient is huge", ["estimates", "silence"], 1e308),
+    ("a coefficient is no number", ["estimates", "silence"], 10**400),
+    ("covariance is no number", ["covariance", 0, 0], 10**400),
     ("likelihood above 1", ["log_likelihood"], 3.0),
     ("left_out is null", ["left_out"], None),
     ("left_out is a number", ["left_out"], {"silence": 3}),
@@ -545,3 +555,139 @@ def test_default_columns_that_say_nothing_are_left_out_and_listed(
     assert back.left_out == model.left_out
     with pytest.raises(InputError, match=r"no default column can be used: .*'T': 'is 200"):
         SplineLogit.fit(frame[["T"]], buys)
+
+
+def rare(n: int = 600) -> tuple[pd.DataFrame, Any]:
+    """Return two columns, one missing for 1 buyer and 3 others, and who buys."""
+    generator = np.random.default_rng(0)
+    frame = pd.DataFrame({"silence": generator.gamma(3, 10, n), "rare": generator.normal(size=n)})
+    buys = generator.random(n) < expit(1 - frame["silence"].to_numpy() / 30)
+    gone = np.append(np.flatnonzero(buys)[:1], np.flatnonzero(~buys)[:3])
+    frame.loc[gone, "rare"] = NAN
+    return frame, buys
+
+
+def test_held_out_log_odds_are_those_of_fits_to_the_other_folds(
+    data: tuple[pd.DataFrame, Any, FloatArray], model: SplineLogit
+) -> None:
+    from statsmodels.discrete.discrete_model import Logit
+
+    frame, buys, _ = data
+    folds = np.random.default_rng(3).integers(0, 3, len(frame))
+    found = model.held_out_log_odds(frame, buys, folds)
+    design = by_hand(frame).to_numpy()
+    for fold in range(3):
+        rest, held = folds != fold, folds == fold
+        direct = Logit(buys[rest].astype(float), design[rest]).fit(disp=False, tol=1e-12)
+        np.testing.assert_allclose(found[held], design[held] @ direct.params, rtol=1e-5, atol=1e-7)
+
+
+def test_a_missing_value_that_lies_in_one_fold_is_left_out_there() -> None:
+    frame, buys = rare()
+    model = SplineLogit.fit(frame, buys, ["silence", "rare"])
+    lacks = frame["rare"].isna().to_numpy()
+    folds = np.arange(len(frame)) % 5
+    folds[lacks] = 0
+    found = model.held_out_log_odds(frame, buys, folds)
+    # As if it were known, and the median.
+    (indicator,) = (each for each in model.design.indicators if each.name == "rare")
+    known = frame.fillna({"rare": indicator.median})
+    inner = SplineLogit.fit(known, buys, ["silence", "rare"])
+    assert inner.design.names == model.design.names[:-1]
+    assert found[lacks] == pytest.approx(
+        inner.held_out_log_odds(known, buys, folds)[lacks], abs=0.1
+    )
+    # All with it but the buyer: then it tells the outcomes apart in the other folds.
+    folds = np.arange(len(frame)) % 5
+    folds[lacks & buys], folds[lacks & ~buys] = 0, 1
+    assert np.abs(model.held_out_log_odds(frame, buys, folds)).max() < 6
+
+
+def test_columns_missing_together_in_a_fold_only_share_a_term_there() -> None:
+    frame, buys = rare()
+    generator = np.random.default_rng(2)
+    frame["rare"], frame["other"] = generator.normal(size=(2, len(frame)))
+    gone = generator.random(len(frame)) < 0.1
+    frame.loc[gone, ["rare", "other"]] = NAN
+    folds = np.arange(len(frame)) % 4
+    alone = np.flatnonzero(~gone & (folds == 0))[:40]
+    frame.loc[alone, "other"] = NAN
+    model = SplineLogit.fit(frame, buys, ["rare", "other"])
+    assert model.design.names[-2:] == ["missing(rare)", "missing(other)"]
+    assert np.abs(model.held_out_log_odds(frame, buys, folds)).max() < 6
+
+
+def test_a_stack_takes_what_its_regression_takes_and_says_which_part_it_cannot() -> None:
+    frame, buys = rare()
+    panel = frame.assign(buys=buys)
+    model = tp.ChurnModel("stack", ["silence", "rare"], [])
+    chance = model.fit(panel).predict_probability(panel)
+    assert chance.between(0, 1).all()
+    assert model.members_["log_loss"].drop("intercept").lt(0.75).all()
+    with pytest.raises(
+        InputError,
+        match=r"^the fit without part \d of 5 of the customers: 'rare' tells .*fewer columns",
+    ):
+        model.cross_predict(panel)
+
+
+SIZES = (1e-99, 1e-50, 1e50, 1e99)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("shape", ["normal", "skewed", "two values"])
+def test_columns_of_any_size_give_the_same_fit(size: float, shape: str) -> None:
+    frame, buys = small()
+    values = frame["b"].to_numpy()
+    x = {"normal": values, "skewed": np.exp(2 * values), "two values": values > 0}[shape] * 1.0
+    # Powers of two lose no digit.
+    size = 2.0 ** np.round(np.log2(size / np.abs(x).max()))
+    plain = SplineLogit.fit(frame.assign(x=x), buys, ["a", "x"])
+    scaled = SplineLogit.fit(frame.assign(x=x * size), buys, ["a", "x"])
+    np.testing.assert_allclose(
+        scaled.log_odds(frame.assign(x=x * size)), plain.log_odds(frame.assign(x=x)), rtol=1e-9
+    )
+    columns = ["odds_ratio", "lower", "upper", "chi_squared", "p_value"]
+    np.testing.assert_allclose(scaled.summary()[columns], plain.summary()[columns], rtol=1e-6)
+    np.testing.assert_allclose(scaled.coefficients()["z"], plain.coefficients()["z"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("size", [5e-324, 1e-200, 1e-150, 1e150, 1e200, 1e308])
+def test_columns_beyond_all_sizes_are_refused_by_name(size: float) -> None:
+    frame, buys = small()
+    x = frame["b"] / frame["b"].abs().max() * size
+    with pytest.raises(InputError, match=r"the largest value of 'x' is .*express it in a unit"):
+        SplineLogit.fit(frame.assign(x=x), buys, ["a", "x"])
+
+
+@pytest.mark.parametrize(("size", "largest"), [(1e-60, [-1.0, 1.0]), (1e-250, [1.0, 1.0])])
+def test_a_column_whose_values_are_next_to_nothing_beside_the_largest_is_refused(
+    size: float, largest: list[float]
+) -> None:
+    """On its own scale, and on a logarithmic one."""
+    frame, buys = small()
+    x = (frame["b"] if min(largest) < 0 else frame["b"].abs()) * size
+    x.iloc[:2] = largest
+    with pytest.raises(InputError, match=r"values of 'x' differ too much in size: .*logarithm"):
+        SplineLogit.fit(frame.assign(x=x), buys, ["a", "x"])
+
+
+@pytest.mark.parametrize("kind", ["logit", "stack"])
+def test_any_finite_value_has_a_probability(kind: str) -> None:
+    generator = np.random.default_rng(5)
+    panel = pd.DataFrame({"a": generator.normal(size=400), "b": generator.normal(size=400)})
+    panel["s"], panel["t"] = np.exp(2 * panel["b"]), (panel["b"] > 1) * 1e-90
+    panel["buys"] = generator.random(400) < expit(panel["a"] - np.log(panel["s"]) / 4)
+    model = tp.ChurnModel(kind, ["a", "b", "s", "t"], [] if kind == "stack" else None)
+    model.fit(panel)
+    ends = [-1.79e308, -1e308, -1e100, -5e-324, 0.0, 5e-324, 1e100, 1e308, 1.79e308]
+    rows = pd.MultiIndex.from_product([ends, ends, ends, ends]).to_frame(index=False)
+    rows.columns = ["a", "b", "s", "t"]
+    chance = model.predict_probability(rows)
+    assert chance.between(0, 1).all()
+    assert model.logit_ is not None
+    assert np.isfinite(model.logit_.log_odds(rows)).all()
+    # The straight line goes on: more of what makes buyers makes more of them.
+    far = model.logit_.log_odds(rows.iloc[[0, 0]].assign(a=[-1e308, 1e308], b=0.0, s=1.0, t=0.0))
+    assert far[0] < -1e10
+    assert far[1] > 1e10

@@ -51,6 +51,12 @@ def made_panel(n: int, seed: int, cutoffs: int = 1) -> pd.DataFrame:
     return frame
 
 
+def with_attrs(panel: pd.DataFrame, **attrs: object) -> pd.DataFrame:
+    changed = panel.copy()
+    changed.attrs.update(attrs)
+    return changed
+
+
 def indicators(panel: pd.DataFrame) -> pd.DataFrame:
     return panel.drop(columns="odds")
 
@@ -211,6 +217,42 @@ def test_a_lifetime_model_knows_no_later_cutoff():
     )
 
 
+def test_cutoffs_need_no_name_and_customers_no_order():
+    panel = indicators(made_panel(400, seed=8, cutoffs=2))
+    model = tp.ChurnModel("boosting", lifetime=[tp.ModifiedBetaGeoModel()])
+    chance = model.cross_predict(panel, folds=3)
+    last = model.fit(panel).lifetime_["ModifiedBetaGeoModel"].n_customers_
+    for names, levels in (([None, None], None), (["cutoff", "customer_id"], [1, 0])):
+        other = panel if levels is None else panel.reorder_levels(levels)
+        other = other.set_axis(other.index.set_names(names))
+        other.attrs = panel.attrs
+        assert model.fit(other).lifetime_["ModifiedBetaGeoModel"].n_customers_ == last == 400
+        assert model.n_customers_ == 400
+    mixed = panel.sample(frac=1, random_state=1)
+    mixed.attrs = panel.attrs
+    again = model.cross_predict(mixed, folds=3).reindex(chance.index)
+    assert again.to_numpy() == pytest.approx(chance.to_numpy(), abs=1e-9)
+
+
+def test_levels_of_the_fit_are_those_of_the_frame(panel, other):
+    model = fresh("logit").fit(with_attrs(indicators(panel), levels={"category": ["a", "b"]}))
+    same = with_attrs(other, levels={"category": ["b", "a"]})
+    assert model.predict_probability(same).equals(model.predict_probability(other))
+    with pytest.raises(tp.InputError, match=r"levels= those of the panel"):
+        model.predict_probability(with_attrs(other, levels={"category": ["a", "b", "c"]}))
+
+
+def test_a_loaded_model_fits_again_as_the_first(panel, tmp_path):
+    rows = indicators(panel)
+    # As of equal gaps.
+    gap = rows["recency"].where(rows["frequency"] > 0, 1) / rows["frequency"].clip(lower=1)
+    rows["log_gaps"] = rows["frequency"] * np.log(gap)
+    model = tp.ChurnModel("boosting", lifetime=[tp.ModifiedBetaGeoModel(regularity=2)]).fit(rows)
+    model.save(tmp_path / "model.json")
+    again = tp.ChurnModel.load(tmp_path / "model.json").fit(rows)
+    assert again.predict_probability(rows).equals(model.predict_probability(rows))
+
+
 def test_a_failed_fit_leaves_the_model_as_it_was(panel):
     model = fresh("logit").fit(indicators(panel))
     before = model.predict_probability(panel)
@@ -295,6 +337,9 @@ def test_a_lifetime_loader_names_the_other_kind_of_file(fitted, tmp_path):
         ({"lifetime": [tp.GammaGammaModel()]}, "pass models of purchases"),
         ({"folds": 1}, "folds is 1"),
         ({"seed": -1}, "seed is -1"),
+        ({"seed": 2**40}, "it must be <= 4294967295"),
+        ({"columns": 5, "kind": "logit"}, r"pass a list: \[5\]"),
+        ({"lifetime": {"logit": tp.ParetoNBDModel()}}, "a member of the stack is: rename"),
     ],
 )
 def test_bad_options(options, says):
@@ -316,6 +361,11 @@ def test_bad_options(options, says):
         (lambda p: p.drop(columns="bend"), "'bend'"),
         (lambda p: pd.concat([p, p[["bend"]]], axis=1), "several columns 'bend'"),
         (lambda p: p.to_dict(), "must be a pandas DataFrame"),
+        (lambda p: pd.concat([p, p]), "'c00000' has several rows at one cutoff"),
+        (lambda p: p.set_index("step", append=True), "index of panel has 3 levels"),
+        (lambda p: with_attrs(p, unit="W"), "counts in 'W'"),
+        (lambda p: with_attrs(p, horizon=-5), "horizon is -5"),
+        (lambda p: with_attrs(p, horizon="180"), "horizon is '180'"),
     ],
 )
 def test_bad_panels(panel, change, says):
@@ -336,7 +386,7 @@ def test_a_frame_to_predict_has_the_columns_and_the_horizon(fitted, other):
         fitted["boosting"].predict_probability(other.drop(columns="step"))
     wrong = other.copy()
     wrong.attrs["horizon"] = 30.0
-    with pytest.raises(tp.InputError, match="horizon of 30 days"):
+    with pytest.raises(tp.InputError, match=r"horizon of 30\.0 days"):
         fitted["boosting"].predict_probability(wrong)
     with pytest.raises(tp.InputError, match="not fitted"):
         tp.ChurnModel().predict_probability(other)

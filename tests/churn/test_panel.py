@@ -118,8 +118,19 @@ BAD = {
     "late": (
         ["1998-06-01"],
         30,
-        r"ends on 1998-07-01, .* the log ends on 1998-06-30; .*1998-05-31",
+        r"horizon is 30 days, .* 1998-06-01, and the log ends on 1998-06-30: .*up to 1998-05-31",
     ),
+    "far": (
+        ["1998-06-01"],
+        10**7,
+        "horizon is 10000000 days, .* the log ends on 1998-06-30: .*; pass a shorter horizon",
+    ),
+    "farther": (
+        ["1998-06-01"],
+        1e300,
+        "horizon is 1e[+]300 days, .* the log ends on 1998-06-30: .*; pass a shorter horizon",
+    ),
+    "far apart": (["1997-06-30", "1997-09-30"], 1e300, "92 days apart, the horizon is 1e[+]300;"),
     "none": ([], 30, "cutoffs is empty"),
     "text": ("1997-09-30", 30, "cutoffs is '1997-09-30'; pass a list of days"),
     "one": (19970930, 30, "cutoffs is 19970930; pass a list of days"),
@@ -148,3 +159,33 @@ def test_columns_of_the_result_cannot_be_the_customer():
     log = tp.load_cdnow(sample=True).rename(columns={"customer_id": "cutoff"})
     with pytest.raises(InputError, match="the customer column is named 'cutoff'"):
         indicator_panel(log, ["1997-09-30"], 30, customer="cutoff")
+
+
+def test_levels_of_a_panel_give_its_columns_later():
+    kinds = ["Книги", "Книги", "books", "Музыка", "Музыка", "Музыка"]
+    dates = [START + timedelta(days) for days in (0, 1, 2, 20, 21, 22)]
+    log = pd.concat(
+        [one_row(date=str(d), category=kind) for d, kind in zip(dates, kinds, strict=True)]
+    )
+    panel = indicator_panel(log, [day(2), day(12)], 10, category="category")
+    later = behaviour_indicators(log, day(22), category="category", levels=panel.attrs["levels"])
+    assert list(later) == list(panel)[:-1]
+    assert later.loc["a", "category_other_purchases"] == 3
+
+
+def test_days_without_purchases_are_observed_where_until_says_so():
+    log = pd.DataFrame(
+        {
+            "customer_id": ["a", "b", "a"],
+            "date": pd.to_datetime(["2024-01-01", "2024-01-03", "2024-01-20"]),
+            "amount": [1.0, 2.0, 3.0],
+        }
+    )
+    with pytest.raises(InputError, match="or a later until"):
+        indicator_panel(log, ["2024-01-10"], 20)
+    panel = indicator_panel(log, ["2024-01-10"], 20, until="2024-01-30")
+    assert panel["buys"].tolist() == [True, False]
+    with pytest.raises(InputError, match="not known yet"):
+        indicator_panel(log, ["2024-01-10"], 10, until="2024-01-19")
+    with pytest.raises(InputError, match=r"until is .*later than today"):
+        indicator_panel(log, ["2024-01-10"], 20, until="2999-01-01")

@@ -175,3 +175,20 @@ def test_a_value_missing_alone_is_refused() -> None:
     design = Design.read({"a": a, "b": b})
     with pytest.raises(InputError, match="of 'b' and 'a' one alone is missing at row 1 "):
         design.matrix({"a": np.array([NAN, 0.0]), "b": np.array([NAN, NAN])})
+
+
+@pytest.mark.parametrize("power", [-900, -300, 300, 900])
+def test_terms_of_any_size_are_those_of_the_textbook_in_its_unit(power: int) -> None:
+    """The cubes of such numbers are 0 or infinite."""
+    x, t = GENERATOR.normal(size=50), (-1.0, -0.3, 0.5, 1.2)
+    unit = 2.0**power
+    found = spline_terms(unit * x, tuple(unit * knot for knot in t))
+    np.testing.assert_allclose(found / unit, textbook(x, t), rtol=1e-9, atol=1e-12)
+
+
+def test_a_logarithm_goes_on_where_its_ratio_overflows() -> None:
+    x = np.exp(2 * GENERATOR.normal(size=500)) * 1e-90
+    indicator = Indicator.read("x", x)
+    assert indicator.unit is not None
+    found = indicator.terms(np.array([1e200, 1e300]))[:, 0]
+    assert np.diff(found)[0] == pytest.approx(100 * np.log(10), rel=1e-9)

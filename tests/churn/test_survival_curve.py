@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -97,6 +98,62 @@ def test_three_groups_and_entries_against_survdiff() -> None:
         assert found["chi_squared"] == pytest.approx(chi_squared, rel=1e-12)
         assert found["p_value"] == pytest.approx(p_value, rel=1e-9)
         assert found["degrees_of_freedom"] == 2
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10_000), late=st.booleans(), m=st.integers(2, 5))
+def test_log_rank_of_counts_is_that_of_expanded_rows(seed: int, late: bool, m: int) -> None:
+    rng = np.random.default_rng(seed)
+    n = 40
+    frame = pd.DataFrame(
+        {
+            "ended": rng.random(n) < 0.7,
+            "group": np.arange(n) % m,
+            "count": rng.integers(0, 4, n),
+            "entry": rng.integers(0, 3, n) * late * (np.arange(n) >= 2 * m),
+        }
+    )
+    # Everybody sees the first time, and ties are common.
+    frame["tenure"] = frame["entry"] + rng.integers(1, 6, n)
+    frame.loc[: 2 * m - 1, ["tenure", "ended", "count"]] = [9, False, 1]
+    frame.loc[2 * m, ["entry", "tenure", "ended", "count"]] = [0, 1, True, 1]
+    long = frame.loc[frame.index.repeat(frame["count"])]
+    found = kaplan_meier(frame, groups="group", count="count", entry="entry" if late else None)
+    chi_squared, _ = survdiff(
+        long["tenure"],
+        long["ended"].astype(float),
+        long["group"],
+        entry=long["entry"].to_numpy() if late else None,
+    )
+    assert found.attrs["log_rank"]["chi_squared"] == pytest.approx(chi_squared, rel=1e-9)
+
+
+def test_a_row_may_stand_for_millions() -> None:
+    frame = weibull(100, seed=6).assign(group=np.arange(100) % 3)
+    large = kaplan_meier(frame.assign(count=10**7), groups="group", count="count")
+    # n / (n - 1) in the variance is all that differs from one subscription a row.
+    some = kaplan_meier(frame.assign(count=1000), groups="group", count="count")
+    ratio = large.attrs["log_rank"]["chi_squared"] / some.attrs["log_rank"]["chi_squared"]
+    assert ratio == pytest.approx(10**4, rel=1e-3)
+    np.testing.assert_allclose(large["survival"], some["survival"])
+    with pytest.raises(InputError, match=r"count adds up to 1e\+18; no more than 9.*e\+15 subscr"):
+        kaplan_meier(frame.assign(count=10**16), count="count")
+
+
+def test_many_groups_take_no_table_of_times_by_groups() -> None:
+    rng = np.random.default_rng(10)
+    n = 20_000
+    frame = pd.DataFrame(
+        {"tenure": rng.exponential(10, n), "ended": rng.random(n) < 0.6, "plan": np.arange(n) % 400}
+    )
+    tracemalloc.start()
+    curve = kaplan_meier(frame, groups="plan")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # 12,000 tenures by 400 groups are 38 MB.
+    assert peak < 25e6
+    assert curve.attrs["log_rank"]["degrees_of_freedom"] == 399
+    assert curve["group"].drop_duplicates().tolist() == list(range(400))
 
 
 # -- the truth of a simulation ---------------------------------------------------------------------
@@ -266,6 +323,11 @@ def frame(**columns: Any) -> pd.DataFrame:
             "plan 'b' was at risk at no tenure at which plan 'a' can be compared with it",
         ),
         (
+            frame(plan=list("aab"), tenure=[2, 3, 9], entry=[0, 0, 2.5], ended=[1, 0, 1], count=9),
+            {"groups": "plan", "count": "count", "entry": "entry"},
+            "plan 'b' was at risk at no tenure",
+        ),
+        (
             frame(plan=list("abb"), tenure=[2, 2, 2], ended=1),
             {"groups": "plan"},
             "plan 'b' was at risk at no tenure",
@@ -291,6 +353,11 @@ def test_bad_horizons_are_named() -> None:
         retention_at(curve, [])
     with pytest.raises(InputError, match="curve is no table of kaplan_meier"):
         retention_at(freireich(), 5)
+    with pytest.raises(InputError, match="curve has no rows; pass what kaplan_meier returns"):
+        retention_at(curve.iloc[:0], 4)
+    for other in (curve.sort_values("survival"), pd.concat([curve, curve])):
+        with pytest.raises(InputError, match=r"the times of the curve of group '.*' do not rise"):
+            retention_at(other, 4)
     late = kaplan_meier(frame(entry=[0.5, 0.5, 0.5]), entry="entry")
     assert late["time"].tolist() == [0.5, 1, 2, 3]
     with pytest.raises(InputError, match=r"known from 0\.5 to 3"):

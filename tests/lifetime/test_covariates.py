@@ -301,6 +301,10 @@ FRAME = pd.DataFrame(
         "gap": [1.0, np.nan, 2.0, 3.0, 1.0, 2.0],
         "lost": ["a", None, "b", "c", "a", "b"],
         "own name": [3, 1, 2, 5, 4, 4],
+        "once": ["a", None, None, None, None, None],
+        "mixed": pd.Series([1, "1", 2, 3, 4, 5], index=list("uvwxyz"), dtype=object),
+        "huge": np.array([3, 1, 2, 9, 4, 4]) * 1e300,
+        "tiny": np.array([3, 1, 2, 9, 4, 4]) * 1e-300,
     },
     index=list("uvwxyz"),
 )
@@ -329,8 +333,12 @@ def test_formulas_become_columns() -> None:
         ("nothing", "no column 'nothing', which the formula of rate_covariates names"),
         ("flat", "'flat' of rate_covariates is the same for all customers"),
         ("visits + twice", "'twice' of rate_covariates follows from the columns before it"),
-        ("gap", "gap is nan at index 'v'"),
+        ("gap", "gap is missing at index 'v'"),
         ("lost", "lost is missing at index 'v'"),
+        ("once", "once is missing at index 'v' .5 such values."),
+        ("mixed", "'mixed' is object, neither numeric nor text .it holds mixed-integer values."),
+        ("huge", "'huge' of rate_covariates reaches 9e.300, in a unit whose squares no float can"),
+        ("visits + tiny", "'tiny' of rate_covariates reaches 9e-300"),
         ("np.log(visits - 1)", r"rate_covariates is -inf at index 'u'"),
         ("center(visits)", "rate_covariates has 'center'"),
         ("visits.__class__", "rate_covariates has 'visits.__class__'"),
@@ -344,6 +352,19 @@ def test_formulas_become_columns() -> None:
 def test_bad_formulas_are_refused(formula: str, message: str) -> None:
     with pytest.raises(tp.InputError, match=message):
         Covariates.build(FRAME, {"rate": formula})
+
+
+def test_objects_that_hold_numbers_are_numbers() -> None:
+    objects = FRAME.assign(spend=FRAME["spend"].astype(object))
+    covariates = Covariates.build(objects, {"rate": "spend"})
+    assert covariates.names == ("rate[spend]",)
+    np.testing.assert_array_equal(covariates.matrix(objects)[:, 0], FRAME["spend"])
+
+
+def test_categories_of_one_text_are_refused() -> None:
+    both = pd.Categorical([1, "1", 2, 1, "1", 2], categories=[1, "1", 2])
+    with pytest.raises(tp.InputError, match="kind holds both 1 and '1'; make all of it texts"):
+        Covariates.build(FRAME.assign(kind=both), {"rate": "kind"})
 
 
 def test_levels_that_the_fit_has_not_seen_are_refused() -> None:
@@ -479,6 +500,7 @@ def test_no_new_customers_are_refused(fitted: dict[type, Any]) -> None:
         {"formulas": {"other": "visits"}},
         {"levels": {"channel": ["e-mail", "e-mail"]}},
         {"levels": {"channel": ["sms", "page", "e-mail"]}},
+        {"levels": {"channel": "x"}},
         {"columns": {"rate": ["rate[visits]"]}},
     ],
 )

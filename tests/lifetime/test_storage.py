@@ -175,6 +175,7 @@ def test_fitters_of_lifetimes_are_taken_over() -> None:
         {"params": {"r": 10**400, "alpha": 1, "a": 1, "b": 1}},
         {"unit": "parsec"},
         {"state": {"regularity": 10**9}},
+        {"log_covariance": [[10**400] * 4] * 4},
         {"state": {}},
         {"log_covariance": [[1, 2], [3]]},
         {"log_covariance": np.eye(2).tolist()},
@@ -202,10 +203,16 @@ def test_paths_that_are_no_files_are_refused(tmp_path: Path) -> None:
     deep.write_text("[" * 100_000)
     with pytest.raises(tp.InputError, match="is not JSON"):
         tp.load_model(deep)
+    model = tp.BetaGeoModel.from_params([1, 1, 1, 1])
+    for name, reason in (("a\0b", "null byte"), ("x" * 5000, "too long")):
+        with pytest.raises(tp.InputError, match=f"cannot be written .*{reason}.*; pass the path"):
+            model.save(tmp_path / name)
+        with pytest.raises(tp.InputError, match=r"there is no file .*a|xxx' cannot be read .*long"):
+            tp.load_model(tmp_path / name)
     with pytest.raises(tp.InputError, match="path is a NoneType"):
         tp.load_model(None)  # type: ignore[arg-type]
     with pytest.raises(tp.InputError, match="pass the path of the file"):
-        tp.BetaGeoModel.from_params([1, 1, 1, 1]).save(tmp_path)
+        model.save(tmp_path)
 
 
 def test_what_a_fit_found_besides_survives_the_file(tmp_path: Path) -> None:

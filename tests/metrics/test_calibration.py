@@ -163,6 +163,15 @@ def test_quantile_cuts_leave_nobody_out_of_the_lowest_class(values, bins):
     assert (len(cuts) == 0) == (len(set(values)) == 1)
 
 
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 99), min_size=1, max_size=50), st.integers(0, 60))
+def test_more_bins_than_values_part_all_that_differ(values, more):
+    array = np.array(values, dtype=float)
+    # 10**15 cut points would fill any memory.
+    for bins in (len(values) + more, 10**15):
+        assert quantile_cuts(array, bins).tolist() == sorted(set(values))[1:]
+
+
 # --- recalibration -----------------------------------------------------------------------------
 
 

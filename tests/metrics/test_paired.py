@@ -265,6 +265,7 @@ def test_a_difference_without_a_variance_has_no_interval():
 
 
 ACTUAL = [1, 0, 1, 0]
+LABELLED = pd.Series([0.4, 0.3, 0.2, 0.1], index=list("wxyz"))
 SCORES = {"a": [0.4, 0.3, 0.2, 0.1], "b": [1, 2, 3, 4]}
 
 
@@ -317,6 +318,21 @@ SCORES = {"a": [0.4, 0.3, 0.2, 0.1], "b": [1, 2, 3, 4]}
             ["customers is missing at row 1 (2 such values)"],
         ),
         ((SERIES, {"a": [1, 2]}), {"customers": TURNED}, ["actual and customers have different"]),
+        (
+            (ACTUAL, {"a": LABELLED, "b": LABELLED[::-1]}),
+            {},
+            ["scores['a'] and scores['b'] have different indexes", "reindex(scores['a'].index)"],
+        ),
+        (
+            (ACTUAL, {"a": SCORES["a"], "b": LABELLED, "c": LABELLED[::-1]}),
+            {},
+            ["scores['b'] and scores['c'] have different indexes"],
+        ),
+        (
+            (ACTUAL, {"a": LABELLED}),
+            {"customers": LABELLED[::-1]},
+            ["scores['a'] and customers have different indexes"],
+        ),
         ((ACTUAL, SCORES), {"level": 1}, ["level is 1", "< 1"]),
         ((ACTUAL, SCORES), {"resamples": 99}, ["resamples is 99", ">= 100"]),
         ((ACTUAL, SCORES), {"seed": -1}, ["seed is -1"]),

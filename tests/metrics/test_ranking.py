@@ -299,6 +299,10 @@ def test_no_interval_is_never_precise_enough():
         (([1, 0], [0.1, 0.2], 1), {}, ["level is 1", "< 1"]),
         (([1, 0], [0.1, 0.2]), {"precision": 0}, ["precision is 0", "> 0"]),
         (([1, 0], [0.1, 0.2]), {"precision": 0.5}, ["precision is 0.5", "< 0.5"]),
+        (([1, 0], [0.1, 0.2]), {"precision": 1e-300}, ["precision is 1e-300", ">= 1e-06"]),
+        (([1, 0], [10**400, 1]), {}, ["score holds a whole number above 1.8e308", "unit"]),
+        (([10**400, 1], [1, 0]), {}, ["actual holds a whole number above 1.8e308"]),
+        (([[1], [1, 0]], [1, 0]), {}, ["actual is not numeric"]),
         (([1, 0], [0.1, 0.2]), {"precision": "5 %"}, ["precision is '5 %'", "number"]),
     ],
 )

@@ -290,6 +290,48 @@ def test_a_resampled_interval_asks_for_as_many_as_its_width_demands():
     refused(parts, tp.prediction_rates, actual, score, 0.5, **options)
 
 
+@pytest.mark.parametrize(
+    ("n_wrong", "n_right", "weights", "precision", "parts"),
+    [
+        # Nobody was wrong: resamples hold nothing else, and have no width.
+        (0, 3, [1, 1, 1], 0.01, ["error_rate is 0.000 (0.000 to 0.561)", "on 3.0 effective"]),
+        (3, 0, [1, 1, 1], 0.01, ["error_rate is 1.000 (0.439 to 1.000)", "about 189 needed"]),
+        # z^2 / (2 (n + z^2)) <= .01 from n = 189 on.
+        (0, 188, [1] * 188, 0.01, ["on 188.0 effective cases), about 189 needed"]),
+        (0, 189, [1] * 189, 0.01, None),
+        # Each row stands for 10 cases, of which resamples know only one.
+        (0, 188, [10] * 188, 0.01, ["on 1,880 flagged (Wilson's on 188.0", "about 1,883 needed"]),
+        # Kish: (1000 + 400)^2 / (1000^2 + 400) = 1.96.
+        (0, 401, [1000] + [1] * 400, 0.01, ["on 1,400 flagged (Wilson's on 2.0 effective"]),
+        # 1 of 29: (.0061, .1718) by Newcombe's table, and at most .1034 in 95 % of resamples.
+        (1, 28, [1] * 29, 0.07, ["(0.006 to 0.172), half width 0.083 on 29 flagged (Wilson's"]),
+        (1, 29, [1] * 30, 0.07, None),
+    ],
+)
+def test_a_bootstrap_of_few_or_like_cases_is_judged_by_wilson(
+    n_wrong, n_right, weights, precision, parts
+):
+    n = n_wrong + n_right
+    actual = [0] * n_wrong + [1] * n_right
+    score, share = [1.0] * n, np.array(weights, dtype=float)
+    options = {"weights": share, "precision": precision}
+    if parts is None:
+        tp.prediction_rates(actual, score, 0.5, **options)
+        return
+    refused([*parts, "error_rate"], tp.prediction_rates, actual, score, 0.5, **options)
+    if len(set(weights)) == 1:
+        options = {"method": "bootstrap", "precision": precision}
+        refused(["error_rate is"], tp.prediction_rates, actual, score, 0.5, **options)
+
+
+def test_a_precision_beyond_floats_is_refused_whatever_the_interval():
+    for options in ({}, {"method": "bootstrap"}):
+        parts = ["precision is 1e-300", ">= 1e-06"]
+        case = ([1, 0, 1, 1], [0.9, 0.8, 0.1, 0.7], 0.5)
+        refused(parts, tp.prediction_rates, *case, precision=1e-300, **options)
+        refused(["half width 1e-06"], tp.prediction_rates, *case, precision=1e-6, **options)
+
+
 @pytest.mark.parametrize("precision", [0, 0.5, -0.1, math.nan, "wide"])
 def test_a_precision_that_makes_no_sense_is_refused(precision):
     refused(["precision is"], tp.prediction_rates, [1, 0], [1, 0], 0.5, precision=precision)

@@ -26,6 +26,7 @@ from touchpoint_lib.report import (
     run,
     whole,
 )
+from touchpoint_lib.report.churn import churn_sentence, churn_tile
 from touchpoint_lib.report.headline import Headline
 
 Frames = dict[str, Any]
@@ -380,6 +381,58 @@ def test_models_that_did_not_converge_are_told_once_a_reason(frames: Frames) -> 
     assert bad.convergence_message_ in verdict
 
 
+@pytest.fixture(scope="module")
+def rates(past: pd.DataFrame, models: dict[str, Any]) -> pd.DataFrame:
+    """Compare recency with a stand-in of the churn model of a hostile name."""
+    scores = {
+        "recency": past["recency"] - past["T"],
+        "<b>churn</b>": models["BG/NBD"].probability_of_purchase(past, 39),
+    }
+    return tp.compare_predictions(
+        past["holdout_frequency"] > 0, scores, baseline="recency", n_flagged=471
+    )
+
+
+def test_with_a_churn_model_the_headline_is_about_who_it_flags(
+    frames: Frames, rates: pd.DataFrame
+) -> None:
+    alone = lifetime_headline(**frames)
+    head = lifetime_headline(**frames, rates=rates, churn="<b>churn</b>")
+    buyers = frames["past"]["holdout_frequency"] > 0
+    row = rates.loc["<b>churn</b>"]
+    assert row["n_flagged"] == 471
+    says = churn_sentence(rates, "<b>churn</b>")
+    assert says.startswith(
+        f"Who buys again: of the 471 likeliest buyers by the churn model (<b>churn</b>) "
+        f"{row['error_rate']:.1%} did not buy, of as many by recency"
+    )
+    assert 0 < row["error_rate"] < 1 - buyers.mean()
+    money = "tested on the last 39 weeks, its forecast"
+    assert head.verdict.endswith(says)
+    assert head.verdict.split(money)[0] == alone.verdict.split(money)[0]
+    assert "will buy again" in head.question
+    assert head.tiles[2] == churn_tile(rates, "<b>churn</b>")
+    assert [*head.tiles[:2], *head.tiles[3:]] == [*alone.tiles[:2], *alone.tiles[3:]]
+    assert head.tiles[2].label == "Error rate of the 471 likeliest buyers"
+    assert head.provenance == alone.provenance
+    assert "<b>churn" not in head._repr_html_()
+    assert "&lt;b&gt;churn&lt;/b&gt;" in head._repr_html_()
+
+
+def test_without_a_churn_model_the_headline_names_none(frames: Frames) -> None:
+    head = lifetime_headline(**frames, churn="the stack")
+    assert head == lifetime_headline(**frames)
+    assert "stack" not in str(head)
+
+
+def test_the_caution_stands_behind_the_churn_sentence(frames: Frames, rates: pd.DataFrame) -> None:
+    with pytest.warns(tp.ConvergenceWarning):
+        bad = tp.ModifiedBetaGeoModel().fit(frames["past"].iloc[:3])
+    verdict = lifetime_headline(**frames, models=[bad], rates=rates, churn="<b>churn</b>").verdict
+    says = churn_sentence(rates, "<b>churn</b>")
+    assert f"{says} Caution: the ModifiedBetaGeoModel did not converge" in verdict
+
+
 def test_a_source_of_markup_is_shown_and_not_obeyed(frames: Frames) -> None:
     head = lifetime_headline(**{**frames, "source": "<script>alert(1)</script>"})
     assert "<script" not in head._repr_html_()
@@ -393,16 +446,18 @@ def test_whole_numbers_keep_what_is_missing_and_what_is_endless() -> None:
     assert whole(shown, "top")["top"].tolist() == [np.inf, 2.0]
 
 
-def shop(path: Path, weeks: int, last: str | None = None, seed: int = 1) -> Path:
-    """Write the log of a simulated shop of 250 customers, who buy in the first ``weeks`` only."""
+def shop(
+    path: Path, weeks: int, last: str | None = None, seed: int = 1, n: int = 250, leave: float = 0.3
+) -> Path:
+    """Write the log of a simulated shop, whose customers buy in the first ``weeks`` only."""
     generator = np.random.default_rng(seed)
     rows = []
-    for number in range(250):
+    for number in range(n):
         day, level = int(generator.integers(0, 70)), generator.gamma(6, 5)
         while day < 7 * weeks:
             date = np.datetime64("2023-01-01") + day
             rows.append((f"k{number}", str(date), round(1 + level * generator.gamma(6, 1 / 6), 2)))
-            if generator.random() < 0.3:
+            if generator.random() < leave:
                 break
             day += 1 + int(generator.exponential(40))
     if last:
@@ -412,7 +467,7 @@ def shop(path: Path, weeks: int, last: str | None = None, seed: int = 1) -> Path
 
 
 def report_of(path: Path, folder: Path, **options: str) -> str:
-    """Return the headline's text and every verdict of the notebook run on an own log."""
+    """Return the headline's text, every verdict and every table of a run on an own log."""
     book = run.select(run.find_notebooks(), ["02_lifetime"])[0]
     columns = {"customer": "client", "time": "day", "amount": "total", **options}
     parameters = run.parameters_of(book, {"transactions": str(path)}, columns)
@@ -426,13 +481,117 @@ def report_of(path: Path, folder: Path, **options: str) -> str:
     )
 
 
+def has_churn(says: str) -> bool:
+    """Say whether a report has the churn half; raise where it has a part of it."""
+    parts = [
+        "Who buys again: of the ",
+        "know the future: crm_frequency, crm_monetary_value, crm_silence. A model with them",
+        "of the influence (95%: ",
+        "So the stack ",
+        " the rule “budget”",
+        "Its probabilities ",
+        "that the model learnt from",
+        "buys_again",
+    ]
+    there = [part in says for part in parts]
+    assert all(there) or not any(there), dict(zip(parts, there, strict=True))
+    assert there[0] != ("a churn model needs at least 400, and 100 of either kind" in says)
+    return there[0]
+
+
 @pytest.mark.slow
 def test_the_notebook_runs_on_an_own_log(tmp_path: Path) -> None:
-    says = report_of(shop(tmp_path / "shop.csv", 60), tmp_path / "run")
-    assert "Source: shop.csv" in says
-    assert "Customers: 250 known at the split" in says
+    path = shop(tmp_path / "shop <b>.csv", 60, n=430, leave=0.15)
+    says = report_of(path, tmp_path / "run")
+    assert "Source: shop <b>.csv" in says
+    assert "Customers: 430 known at the split" in says
     assert re.search(r"(M?BG/NBD|Pareto/NBD|MBG/CNBD-\d+) is the likeliest model", says)
+    assert has_churn(says)
+    assert "Of 329 columns 3 know the future" in says
+    assert "Where each flags 86 customers, recency is wrong for" in says
+    assert "trees on 7 columns" in says
     assert not re.search(r"\bnan\b", says)
+
+
+@pytest.mark.slow
+def test_the_notebook_leaves_the_churn_model_out_where_customers_are_few(tmp_path: Path) -> None:
+    says = report_of(shop(tmp_path / "few.csv", 60, n=60), tmp_path / "run")
+    assert not has_churn(says)
+    assert re.search(r"Only \d+ of 60 customers bought again: a churn model needs at least", says)
+    assert "it is wrong for" in says.split("Source: few.csv")[0]
+    assert not re.search(r"\bnan\b", says)
+
+
+@pytest.mark.slow
+def test_the_notebook_nets_returns_and_reads_discounts(tmp_path: Path) -> None:
+    log = pd.read_csv(shop(tmp_path / "log.csv", 60, n=430, leave=0.15))
+    log["rebate"] = np.where(np.arange(len(log)) % 3 == 0, 1.5, 0.0)
+    # Every tenth purchase is returned on its day; one customer returns all there was.
+    back = log.iloc[::10].assign(total=lambda some: -some["total"], rebate=0.0)
+    none = pd.DataFrame(
+        {"client": "z", "day": "2023-02-01", "total": [5.0, -5.0], "rebate": [0.0, 0.0]}
+    )
+    names = {"client": "Kunde <b>", "day": "gekauft am", "total": "Betrag €"}
+    both = pd.concat([log, back, none]).rename(columns=names)
+    both.to_csv(tmp_path / "net.csv", index=False)
+    says = report_of(
+        tmp_path / "net.csv",
+        tmp_path / "run",
+        **dict(zip(("customer", "time", "amount"), names.values(), strict=True)),
+        returns="net",
+        discount="rebate",
+    )
+    assert has_churn(says)
+    # A discount is an indicator: there are more columns than without.
+    columns = int(re.search(r"trees on (\d{3}) columns", says)[1])
+    assert columns > 326
+    assert f"Of {columns + 3} columns 3 know the future" in says
+    assert not re.search(r"\bnan\b", says)
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_where_silence_separates_who_returns(tmp_path: Path) -> None:
+    generator = np.random.default_rng(3)
+    rows = []
+    for number in range(400):
+        day, end = int(generator.integers(0, 40)), 210 if number % 2 else 75
+        while day < end:
+            spent = round(float(generator.gamma(6, 3)) + 1, 2)
+            rows.append((f"k{number}", str(np.datetime64("2023-01-01") + day), spent))
+            day += 3 + min(int(generator.exponential(5)), 12)
+    log = pd.DataFrame(rows, columns=["client", "day", "total"])
+    log.to_csv(tmp_path / "weekly.csv", index=False)
+    says = report_of(tmp_path / "weekly.csv", tmp_path / "run")
+    assert has_churn(says)
+    assert "Where each flags 80 customers, recency is wrong for 0.0%" in says
+    # Indicators that foresee everything are honest all the same.
+    assert "Of 329 columns 3 know the future" in says
+    # They are apart, and may even be so near to 0 and 1 that their odds are not finite.
+    assert re.search(r"no calibration slope: (the probabilities separate|probability is ex)", says)
+    assert not re.search(r"\bnan\b", says)
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_where_everybody_returns(tmp_path: Path) -> None:
+    says = report_of(shop(tmp_path / "all.csv", 90, n=150, leave=0), tmp_path / "run")
+    assert "None of 150 customers stayed away: a churn model needs" in says
+    assert not has_churn(says)
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_with_a_holdout_of_a_week(tmp_path: Path) -> None:
+    path = shop(tmp_path / "week.csv", 60, n=430, leave=0.15)
+    says = report_of(path, tmp_path / "run", unit="D", split="2024-02-17")
+    assert "tested on the last 7 days" in says
+    assert not has_churn(says)
+
+
+@pytest.mark.slow
+def test_the_notebook_refuses_a_log_of_one_amount(tmp_path: Path) -> None:
+    path = shop(tmp_path / "equal.csv", 60)
+    pd.read_csv(path).assign(total=10.0).to_csv(path, index=False)
+    with pytest.raises(run.InputRefusedError, match="all have monetary_value 10, and Gamma-Gamma"):
+        report_of(path, tmp_path / "run")
 
 
 @pytest.mark.slow
@@ -443,6 +602,8 @@ def test_the_notebook_runs_where_nobody_returns(tmp_path: Path) -> None:
     assert "Nobody bought after the split" in says
     assert "came: 0; at own rates" in says
     assert "they spent 0." in says
+    assert "None of 250 customers bought again: a churn model needs" in says
+    assert not has_churn(says)
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -12,17 +11,20 @@ from plotly.subplots import make_subplots
 
 from touchpoint_lib._checks import check_choice, check_columns, check_integer, fail
 from touchpoint_lib.charts._style import ACCENT, BASELINE, GREYS, finish, text
+from touchpoint_lib.churn._labelled import labels_of
 from touchpoint_lib.churn.influence import MISSING, Influence, indicator_deciles
 
 #: Height of a row of panels, and of a bar.
 _PANEL = 270
 _BAR = 30
+#: Significant digits of the values of an indicator.
+_DIGITS = 8
 
 
 def decile_plot_data(
     frame: pd.DataFrame,
     outcome: Any,
-    columns: Sequence[Any],
+    columns: Any,
     event: str,
     bins: int = 10,
     level: float = 0.95,
@@ -35,8 +37,8 @@ def decile_plot_data(
         Indicators, a row a customer.
     outcome : array of 0/1 or bool, shape (n,)
         What happened.
-    columns : sequence of labels
-        The indicators to show.
+    columns : label or sequence of labels
+        The indicators to show, each once.
     event : str
         What an outcome of 1 means, to follow "customers who", such as "buy within 90 days".
     bins : int
@@ -47,7 +49,8 @@ def decile_plot_data(
     Returns
     -------
     DataFrame
-        A row an indicator and class, as of `indicator_deciles`, with ``indicator`` in front.
+        A row an indicator and class, as of `indicator_deciles`, with ``indicator`` in front;
+        rates to 4 decimals, values to 8 significant digits.
         ``attrs`` holds n, rate (of all), event and level.
 
     Raises
@@ -66,9 +69,7 @@ def decile_plot_data(
     0    orders   1  1.0   1.0  2   0.0
     1    orders   2  4.0   7.0  2   0.5
     """
-    names = [columns] if isinstance(columns, str) else list(columns)
-    if not names:
-        raise fail("columns is empty", "name at least one indicator")
+    names = labels_of(columns)
     check_columns(frame, names, "frame", "name columns of the indicators")
     parts = []
     for name in names:
@@ -79,7 +80,10 @@ def decile_plot_data(
     first = parts[0]
     n = int(first["n"].sum())
     rate = float((first["n"] * first["rate"]).sum()) / n
-    data = data.round(4)
+    data = data.round(dict.fromkeys(("rate", "rate_low", "rate_high"), 4))
+    for value in ("low", "high", "median"):
+        # Of any size: 4 decimals would leave nothing of purchases a day.
+        data[value] = [float(f"{number:.{_DIGITS}g}") for number in data[value]]
     data.attrs = {"n": n, "rate": round(rate, 4), "event": event, "level": float(level)}
     return data
 

@@ -12,7 +12,7 @@ import pandas as pd
 from touchpoint_lib._checks import fail
 from touchpoint_lib.churn._catalogue import catalogue
 from touchpoint_lib.churn._levels import check_levels, make_levels
-from touchpoint_lib.churn._tables import customer_index, fill, make_tables
+from touchpoint_lib.churn._tables import customer_index, fill, make_tables, order_sums
 from touchpoint_lib.data.days import to_date, to_day, today_in
 from touchpoint_lib.data.transactions import Log, open_log
 
@@ -108,6 +108,7 @@ def open_behaviour(
         purchase_event,
         until_name="at",
     )
+    order_sums(opened)
     return Behaviour(opened, amount is not None, named, roles, checked, tz)
 
 

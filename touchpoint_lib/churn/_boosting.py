@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import logit
 
-from touchpoint_lib._checks import FloatArray, fail
+from touchpoint_lib._checks import FloatArray, InputError, fail
 
 #: Rows that a leaf has at least.
 SMALLEST_LEAF = 100
@@ -34,6 +34,9 @@ _SETTINGS: dict[str, Any] = {
 _BLOCK = 8192
 #: The values of a column, and where they are missing (None: nowhere).
 Column = tuple[FloatArray, npt.NDArray[np.bool_] | None]
+#: Splits of a tree at most, one bit each, and nodes of a file.
+_MOST_SPLITS = 15
+_MOST_NODES = 10**8
 _ARRAYS = ("feature", "threshold", "missing_left", "left", "right", "value", "roots")
 
 
@@ -89,6 +92,7 @@ class Trees:
 
         ``columns`` holds at least those that these trees split on, from `split_columns`.
         """
+        coded = [self._coded(root) for root in roots.tolist()]
         for start in range(0, len(result), _BLOCK):
             rows = slice(start, start + _BLOCK)
             part = {
@@ -96,24 +100,31 @@ class Trees:
                 for name, (values, missing) in columns.items()
             }
             block = result[rows]
-            for root in roots.tolist():
-                block += self._below(root, part)
+            for splits, leaves in coded:
+                code = np.zeros(len(block), dtype=np.uint16)
+                for bit, node in enumerate(splits):
+                    values, missing = part[int(self.feature[node])]
+                    # NaN is never at or below a threshold.
+                    left = values <= self.threshold[node]
+                    if missing is not None and self.missing_left[node]:
+                        left |= missing
+                    code += left * np.uint16(1 << bit)
+                block += leaves.take(code)
 
-    def _below(self, node: int, columns: Mapping[int, Column]) -> Any:
-        """Return what the tree below ``node`` adds to each row."""
-        feature = int(self.feature[node])
-        if feature < 0:
-            return self.value[node]
-        values, missing = columns[feature]
-        # NaN is never at or below a threshold.
-        goes_left = values <= self.threshold[node]
-        if missing is not None and self.missing_left[node]:
-            goes_left |= missing
-        return np.where(
-            goes_left,
-            self._below(int(self.left[node]), columns),
-            self._below(int(self.right[node]), columns),
-        )
+    def _coded(self, root: int) -> tuple[list[int], FloatArray]:
+        """Return the splits of a tree, parents first, and what it adds by the bits "goes left"."""
+        splits, waiting = [], [root]
+        while waiting:
+            node = waiting.pop()
+            if self.feature[node] >= 0:
+                splits.append(node)
+                waiting += [int(self.left[node]), int(self.right[node])]
+        codes = np.arange(1 << len(splits))
+        at = np.full(len(codes), root)
+        for bit, node in enumerate(splits):
+            here = at == node
+            at[here] = np.where(codes[here] >> bit & 1, self.left[node], self.right[node])
+        return splits, self.value[at]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the trees as plain numbers and lists, for JSON."""
@@ -134,35 +145,55 @@ class Trees:
             If they do not fit together: a child that is no later node, an unknown column.
         """
         integers = ("feature", "left", "right", "roots")
-        kinds: dict[str, Any] = {**dict.fromkeys(integers, np.int64), "missing_left": bool}
         arrays: dict[str, Any] = {
-            name: np.array([float(value) for value in content[name]]).astype(
-                kinds.get(name, np.float64)
-            )
-            for name in _ARRAYS
+            name: np.array([float(value) for value in content[name]]) for name in _ARRAYS
         }
-        trees = cls(int(content["n_columns"]), float(content["baseline"]), **arrays)
-        n = len(trees.feature)
-        nodes = np.arange(n)
-        inner = trees.feature >= 0
-        sound = (
-            all(len(getattr(trees, name)) == n for name in _ARRAYS[:-1])
-            and (trees.feature < trees.n_columns).all()
-            # Children come after their parents, so every walk ends.
-            and (trees.left[inner] > nodes[inner]).all()
-            and (trees.right[inner] > nodes[inner]).all()
-            and (trees.left[inner] < n).all()
-            and (trees.right[inner] < n).all()
-            # Each tree ends where the next begins.
-            and (np.diff(trees.roots) > 0).all()
-            and ((trees.roots >= 0) & (trees.roots < n)).all()
-            and np.isfinite(trees.value).all()
-            and np.isfinite(trees.baseline)
-            and not np.isnan(trees.threshold).any()
+        whole = all(
+            (np.abs(arrays[name]) < _MOST_NODES).all()
+            and (arrays[name] == np.floor(arrays[name])).all()
+            for name in (*integers, "missing_left")
         )
-        if not sound:
-            raise fail("the saved trees do not fit together", "fit and save the model again")
+        if not whole:
+            raise _unsound()
+        for name in integers:
+            arrays[name] = arrays[name].astype(np.int64)
+        arrays["missing_left"] = arrays["missing_left"].astype(bool)
+        trees = cls(int(content["n_columns"]), float(content["baseline"]), **arrays)
+        if not trees._sound():
+            raise _unsound()
         return trees
+
+    def _sound(self) -> bool:
+        """Return whether every array fits, and every tree is one, of few splits."""
+        n = len(self.feature)
+        if any(len(getattr(self, name)) != n for name in _ARRAYS[:-1]):
+            return False
+        sizes = np.diff(np.append(self.roots, n))
+        inner = np.flatnonzero(self.feature >= 0)
+        children = np.concatenate([self.left[inner], self.right[inner]])
+        # Each node but the roots is a child once, behind its parent and in its parent's tree.
+        if (
+            (len(self.roots) > 0 and self.roots[0] != 0)
+            or (n > 0 and len(self.roots) == 0)
+            or (sizes <= 0).any()
+            or not np.array_equal(np.sort(children), np.setdiff1d(np.arange(n), self.roots))
+            or (children <= np.tile(inner, 2)).any()
+        ):
+            return False
+        tree = np.repeat(np.arange(len(sizes)), sizes)
+        return bool(
+            (tree[children] == np.tile(tree[inner], 2)).all()
+            and (np.bincount(tree[inner], minlength=1) <= _MOST_SPLITS).all()
+            and (self.feature >= -1).all()
+            and (self.feature < self.n_columns).all()
+            and np.isfinite(self.value).all()
+            and np.isfinite(self.baseline)
+            and not np.isnan(self.threshold).any()
+        )
+
+
+def _unsound() -> InputError:
+    return fail("the saved trees do not fit together", "fit and save the model again")
 
 
 def split_columns(data: FloatArray, wanted: npt.NDArray[np.int64]) -> dict[int, Column]:

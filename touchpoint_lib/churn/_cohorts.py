@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from touchpoint_lib.churn._indicator import Indicator
 
 _MONTH = "customers acquired in the same calendar month"
+#: A sum of floats depends on its order, which a frame of all rows keeps fixed.
+_ALL = "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING"
 _RANKS = {
     "frequency": "frequency",
     "recency": "recency",
@@ -52,7 +54,7 @@ def cohort(amounts: bool) -> Iterator[Indicator]:
             "cohort_amount_mean",
             "money",
             f"mean total amount of the {_MONTH}",
-            f"AVG(amount) OVER {_over('cohort')}",
+            f"AVG(amount) OVER {_over('cohort', f'place {_ALL}')}",
         )
     for column, words in _RANKS.items():
         if column == "amount" and not amounts:
@@ -79,7 +81,6 @@ def _over(group: str, order: str = "") -> str:
 
 def _rank(group: str, column: str) -> str:
     """Return the mid-rank of a customer within a group, in (0, 1)."""
-    # Sums of money vary in the last digit; equal ones must stay ties.
-    over = _over(group, "ROUND(amount, 9)" if column == "amount" else column)
+    over = _over(group, "rounded_amount" if column == "amount" else column)
     below = f"(RANK() OVER {over} - 1) / COUNT(*) OVER {_over(group)}"
     return f"({below} + CUME_DIST() OVER {over}) / 2"

@@ -16,15 +16,46 @@ IntArray = npt.NDArray[np.int64]
 
 
 def checked_panel(panel: Any, outcome: str) -> tuple[pd.DataFrame, BoolArray, IntArray]:
-    """Return the indicators of a panel, its outcome, and the number of each row's customer."""
+    """Return the indicators of a panel, its outcome, and the number of each row's customer.
+
+    The numbers do not depend on the order of the rows.
+    """
     check_columns(panel, [outcome], "panel", "pass the frame of indicator_panel, or name outcome=")
     happened = flags(outcome, panel[outcome])
     frame = panel.drop(columns=outcome)
     check_frame(frame, "panel")
-    codes, _ = pd.factorize(frame.index.get_level_values(0))
-    if (codes < 0).any():
-        raise fail(f"the index of panel is missing in {(codes < 0).sum()} rows", "name customers")
-    return frame, happened, codes.astype(np.int64)
+    labels, cutoff = _levels(frame.index)
+    codes, customers = pd.factorize(labels)
+    missing = (codes < 0) | (cutoff < 0)
+    if missing.any():
+        raise fail(
+            f"the index of panel is missing in {int(missing.sum())} rows",
+            "give every row its customer and cutoff",
+        )
+    rows = pd.MultiIndex.from_arrays([codes, cutoff])
+    if rows.has_duplicates:
+        first = int(np.flatnonzero(rows.duplicated())[0])
+        raise fail(
+            f"customer {labels[first]!r} has several rows at one cutoff",
+            "pass one row a customer and cutoff, with both in the index as of indicator_panel",
+        )
+    order = np.argsort(pd.util.hash_pandas_object(pd.Index(customers), index=False).to_numpy())
+    number = np.empty(len(order), dtype=np.int64)
+    number[order] = np.arange(len(order))
+    return frame, happened, number[codes]
+
+
+def _levels(index: pd.Index[Any]) -> tuple[pd.Index[Any], IntArray]:
+    """Return the customer of each row, and the number of its cutoff, rising in time."""
+    if not isinstance(index, pd.MultiIndex):
+        return index, np.zeros(len(index), dtype=np.int64)
+    if index.nlevels != 2:
+        raise fail(
+            f"the index of panel has {index.nlevels} levels", "use (customer, cutoff) or customer"
+        )
+    place = 0 if index.names[0] == "cutoff" else 1
+    codes, _ = pd.factorize(index.get_level_values(place), sort=True)
+    return index.get_level_values(1 - place), codes.astype(np.int64)
 
 
 def check_frame(frame: pd.DataFrame, what: str) -> None:
@@ -60,8 +91,9 @@ def indicator_values(frame: pd.DataFrame, what: str) -> FloatArray:
 
 def check_enough(happened: BoolArray, customers: IntArray, least: int) -> None:
     """Raise unless at least ``least`` customers have either outcome."""
-    bought = len(np.unique(customers[happened]))
-    stayed = len(np.unique(customers[~happened]))
+    bought, stayed = (
+        int(np.count_nonzero(np.bincount(customers[who]))) for who in (happened, ~happened)
+    )
     if min(bought, stayed) < least:
         raise fail(
             f"the outcome is 1 for {bought:,} customers and 0 for {stayed:,}",
@@ -70,15 +102,17 @@ def check_enough(happened: BoolArray, customers: IntArray, least: int) -> None:
 
 
 def as_matrix(frame: pd.DataFrame, known: pd.DataFrame) -> FloatArray:
-    """Return the indicators and what the lifetime models say as one array."""
-    return np.column_stack(
-        [frame.to_numpy(dtype=np.float64, na_value=np.nan), known.to_numpy(dtype=np.float64)]
-    )
+    """Return the indicators and what the lifetime models say as one array, not to be written."""
+    data: FloatArray = frame.to_numpy(dtype=np.float64, na_value=np.nan)
+    if known.shape[1] == 0:
+        return data
+    # By columns, as a frame keeps them.
+    both = np.empty((len(data), data.shape[1] + known.shape[1]), order="F")
+    both[:, : data.shape[1]] = data
+    both[:, data.shape[1] :] = known.to_numpy(dtype=np.float64)
+    return both
 
 
 def cutoff_codes(frame: pd.DataFrame) -> IntArray:
     """Return the number of each row's cutoff, rising in time; 0 where the index has none."""
-    if "cutoff" not in frame.index.names:
-        return np.zeros(len(frame), dtype=np.int64)
-    codes, _ = pd.factorize(frame.index.get_level_values("cutoff"), sort=True)
-    return codes.astype(np.int64)
+    return _levels(frame.index)[1]

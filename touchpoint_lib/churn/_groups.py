@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from touchpoint_lib._checks import FloatArray, fail
+from touchpoint_lib.churn._labelled import check_label
 
 #: Columns share a cluster where their rank correlations average at least this.
 TWINS = 0.8
@@ -44,6 +45,8 @@ def given_groups(groups: Any, columns: pd.Index[Any]) -> npt.NDArray[Any]:
             f"groups has a missing group for column {bare[0]!r} ({len(bare)} such columns)",
             "name a group for every column",
         )
+    for column, group in zip(columns, named, strict=True):
+        check_label(f"groups has for column {column!r}", group, "name groups by text or numbers")
     return pd.Series(named, dtype=object).to_numpy()
 
 

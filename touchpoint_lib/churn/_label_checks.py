@@ -49,12 +49,14 @@ class PureClass:
 @dataclass(frozen=True)
 class Told:
     """What a column tells: AUC of its values and of their presence (0.5 or more, NaN where there
-    is nothing to compare), the rows in pure classes, and those classes that end abruptly."""
+    is nothing to compare), the rows in pure classes, those classes that end abruptly, and how many
+    categories were too small to check, where most rows are in such."""
 
     auc: float
     presence_auc: float
     pure_rows: int
     pure: list[PureClass]
+    unchecked: int = 0
 
 
 @dataclass(frozen=True)
@@ -191,7 +193,10 @@ def tell_unordered(codes: IntArray, labels: Sequence[Any], outcome: IntArray) ->
             for run in runs
             if run.start == 0 and run.outcome == kind
         ]
-    return Told(np.nan, presence_auc, max(pure_rows, presence_rows), [*pure, *presence])
+    small = n[n < MIN_PURE]
+    unchecked = len(small) if 2 * small.sum() > n.sum() else 0
+    pure = [*pure, *presence]
+    return Told(np.nan, presence_auc, max(pure_rows, presence_rows), pure, unchecked)
 
 
 def reference_classes(name: str, values: FloatArray, outcome: IntArray) -> Reference:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,23 @@ Places = npt.NDArray[np.int64]
 
 #: Customers with each outcome that there must be.
 _FEWEST = 20
+
+
+def check_label(what: str, label: Any, remedy: str) -> None:
+    """Raise unless ``label`` can name a column or a group: lists, dicts and arrays cannot."""
+    if not pd.api.types.is_hashable(label):
+        raise fail(f"{what} {label!r}, a {type(label).__name__}", remedy)
+
+
+def labels_of(columns: Any) -> list[Any]:
+    """Return one label or several, each once, as a list; raise where there is none."""
+    several = isinstance(columns, Iterable) and not isinstance(columns, str | tuple)
+    names = list(columns) if several else [columns]
+    if not names:
+        raise fail("columns is empty", "name at least one column")
+    for name in names:
+        check_label("columns has", name, "name columns by their labels, such as text")
+    return list(dict.fromkeys(names))
 
 
 def split_outcome(frame: Any, outcome: Any) -> tuple[pd.DataFrame, BoolArray]:

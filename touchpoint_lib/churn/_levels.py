@@ -5,6 +5,7 @@ Levels are chosen by what is known at the cutoff; the rest is one level, "other"
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from touchpoint_lib.data.transactions import Log
 #: Levels told apart by name.
 MOST = 10
 OTHER = "other"
+_PLAIN, _HASHED = re.compile("[a-z0-9_]+"), re.compile("_[0-9a-f]{6}$")
 #: Blocks of the day of six hours each, from midnight on.
 TIMES = ["night", "morning", "afternoon", "evening"]
 _REMEDY = 'pass the attrs["levels"] of other indicators of this log, or leave levels out'
@@ -47,12 +49,13 @@ FROM (
     FROM words LEFT JOIN slots USING (level)
 ) AS placed"""
 
-# A purchase day has the hour of its first purchase.
+# A purchase day has the hour of its first purchase; in order, so that sums add in order.
 _TIMES = """CREATE OR REPLACE TEMP TABLE time_rows AS
 SELECT place, {at} - day AS age, {at} - last AS silence, hour,
     CAST(FLOOR(hour / 6) AS INTEGER) AS slot
 FROM (SELECT id, day, MIN({hour}) AS hour FROM {rows} GROUP BY id, day) AS first_rows
-    JOIN purchases USING (id, day) JOIN customers USING (id)"""
+    JOIN purchases USING (id, day) JOIN customers USING (id)
+ORDER BY place, age"""
 
 _HOUR = """(EXTRACT(hour FROM {local}) + EXTRACT(minute FROM {local}) / 60
     + EXTRACT(second FROM {local}) / 3600)"""
@@ -85,9 +88,10 @@ def make_levels(
         con.execute(f"CREATE OR REPLACE TEMP TABLE words AS {query}")
         if levels is None:
             found = con.execute(_COMMONEST.format(most=MOST)).fetchall()
-            chosen[role] = [level for (level,) in found]
+            chosen[role] = sorted(level for (level,) in found)
         else:
-            chosen[role] = list(levels[role])
+            # Sorted, so that no column depends on the order in which levels are listed.
+            chosen[role] = sorted(levels[role])
         con.execute("CREATE OR REPLACE TEMP TABLE slots (level VARCHAR, slot INTEGER)")
         for slot, level in enumerate(chosen[role]):
             con.execute("INSERT INTO slots VALUES (?, ?)", [level, slot])
@@ -133,14 +137,27 @@ def _listed(names: Mapping[Any, Any]) -> str:
 
 
 def slugs(levels: Sequence[str]) -> list[str]:
-    """Return names of a-z, 0-9 and _ for ``levels`` and for the rest, all different."""
-    names: list[str] = []
-    for place, level in enumerate(levels, start=1):
-        plain = unicodedata.normalize("NFKD", level).encode("ascii", "ignore").decode().lower()
-        name = re.sub("[^a-z0-9]+", "_", plain).strip("_") or "level"
-        if name in (*names, OTHER, "level"):
-            name = f"{name}_{place}"
-        while name in names:
-            name += "_"
-        names.append(name)
-    return [*names, OTHER]
+    """Return names of a-z, 0-9 and _ for ``levels`` and for the rest, all different.
+
+    A name depends on its level alone: in other logs and at other cutoffs it means the same.
+    """
+    named: dict[str, str] = {}
+    for level in levels:
+        name = _slug(level)
+        if name in named:
+            raise fail(
+                f"the levels {named[name]!r} and {level!r} have the same short name {name!r}",
+                "rename one of them in the log",
+            )
+        named[name] = level
+    return [*named, OTHER]
+
+
+def _slug(level: str) -> str:
+    """Return a plain level as it is, and any other with a hash of its text."""
+    # What looks hashed is hashed too: no plain level has the name of another one.
+    if _PLAIN.fullmatch(level) and not _HASHED.search(level) and level != OTHER:
+        return level
+    ascii_only = unicodedata.normalize("NFKD", level).encode("ascii", "ignore").decode().lower()
+    plain = re.sub("[^a-z0-9]+", "_", ascii_only).strip("_") or "level"
+    return f"{plain}_{hashlib.sha1(level.encode(), usedforsecurity=False).hexdigest()[:6]}"

@@ -23,17 +23,18 @@ from touchpoint_lib._checks import (
     check_values,
     fail,
 )
-from touchpoint_lib.churn._maximum import dependent, maximise
+from touchpoint_lib.churn._columns import (
+    INTERCEPT,
+    checked_frame,
+    read_column,
+    usable_columns,
+)
+from touchpoint_lib.churn._maximum import SeparationError, estimable, maximise
 from touchpoint_lib.churn._splines import Design
 from touchpoint_lib.metrics._shared import check_list, flags
 
-#: The indicators where nobody chose, tried on held-out halves of CDNOW and of simulated shops with
-#: random and with regular gaps. Sets of a slightly lower deviance had near twins, whose odds
-#: ratios point in opposite directions.
-_DEFAULT = "silence silence_per_mean_gap purchases_per_day purchases_180d T amount_mean"
-DEFAULT_COLUMNS = tuple(_DEFAULT.split())
-
-_INTERCEPT = "intercept"
+#: No fit has a larger coefficient; times the largest term it is a number.
+_LARGEST = 1e150
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,10 @@ class SplineLogit:
     Where the indicators tell the outcomes apart, the likelihood has no maximum, and `fit` raises
     instead of returning a penalised estimate (Firth's): such a column is nearly always a leak or
     a rare level, and a penalty would hand out finite odds for it. The linear programme of Konis,
-    with the least sum of absolute coefficients, names the columns.
+    with the least sum of absolute coefficients, names the columns. Default columns are indicators
+    of the log, known to be honest: of those that tell the outcomes apart (silence does, where
+    everybody buys weekly until they leave) the one that counts most is left out, until there is a
+    maximum.
 
     References
     ----------
@@ -115,8 +119,9 @@ class SplineLogit:
             What is to be foreseen.
         columns : sequence of str, optional
             The indicators to use. None takes `DEFAULT_COLUMNS`, less those that ``frame``
-            has not, and those that are constant or follow from the others in these rows: see
-            ``left_out``.
+            has not, those that in these rows are constant, follow from the others or tell the
+            outcomes apart, and silence_per_mean_gap where no one-time buyer lacks it, since the
+            fit could not say what that means: see ``left_out``.
         clusters : array, shape (n,), optional
             The customer of each row. Where one has several rows, errors and tests allow for it.
 
@@ -124,30 +129,40 @@ class SplineLogit:
         ------
         InputError
             If a column is missing, infinite, constant, or follows from the others; if there are
-            fewer rows of either outcome, or fewer customers, than coefficients; or if the columns
-            tell the outcomes apart.
+            fewer rows of either outcome, or fewer customers, than coefficients; if the columns
+            tell the outcomes apart; or if no default column can be used.
         """
-        n = len(_checked(frame))
+        n = len(checked_frame(frame))
         truth = flags("outcome", outcome)
         if len(truth) != n:
             raise fail(f"outcome has {len(truth)} values for {n} rows", "pass one each")
         groups = None if clusters is None else _groups(clusters, n)
         n_events = int(truth.sum())
-        design, matrix, left_out = _usable(frame, columns, (n_events, n - n_events))
-        k = len(design.names) + 1
+        kinds = (n_events, n - n_events)
         n_clusters = None if groups is None else int(groups.max()) + 1
-        if n_clusters is not None and n_clusters < k:
-            raise fail(
-                f"clusters has {n_clusters} customers for {k} coefficients",
-                f"pass rows of at least {k} customers, or choose fewer columns",
-            )
-        estimates, covariance, value = maximise(matrix, truth, groups, design)
-        return cls(design, estimates, covariance, n, n_events, n_clusters, value, left_out)
+        apart: dict[str, str] = {}
+        while True:
+            design, matrix, left_out = usable_columns(frame, columns, kinds, apart)
+            k = len(design.names) + 1
+            if n_clusters is not None and n_clusters < k:
+                raise fail(
+                    f"clusters has {n_clusters} customers for {k} coefficients",
+                    f"pass rows of at least {k} customers, or choose fewer columns",
+                )
+            try:
+                estimates, covariance, value = maximise(matrix, truth, groups, design)
+            except SeparationError as error:
+                if columns is not None:
+                    raise
+                others = " and ".join(repr(name) for name in error.names if name != error.worst)
+                apart[error.worst] = "tells the outcomes apart" + (others and f" with {others}")
+                continue
+            return cls(design, estimates, covariance, n, n_events, n_clusters, value, left_out)
 
     @property
     def names(self) -> list[str]:
         """Names of the coefficients: intercept, silence, silence', ..., missing(x)."""
-        return [_INTERCEPT, *self.design.names]
+        return [INTERCEPT, *self.design.names]
 
     def log_odds(self, frame: pd.DataFrame) -> FloatArray:
         """Return the log-odds of the outcome, shape (n,).
@@ -157,9 +172,36 @@ class SplineLogit:
         InputError
             If a column is missing or infinite, or NaN where the fit has seen no NaN.
         """
-        values = {name: _read(frame, name) for name in self.design.columns}
-        matrix = self.design.matrix(values, frame.index)
-        return self.estimates[0] + matrix @ self.estimates[1:]
+        return self.estimates[0] + self._terms(frame) @ self.estimates[1:]
+
+    def held_out_log_odds(
+        self, frame: pd.DataFrame, outcome: Any, folds: npt.NDArray[np.integer[Any]]
+    ) -> FloatArray:
+        """Return the log-odds of each row by coefficients of the rows in other folds, shape (n,).
+
+        The design (columns, scales, knots, medians, missing values) stays that of the whole fit.
+        A term that the other folds do not bound has the coefficient 0 there, which leaves it out
+        in that fold: one that is the same in all their rows or follows from other terms, as that
+        of a missing value which nobody there lacks, or that tells their outcomes apart.
+
+        Parameters
+        ----------
+        frame, outcome
+            Those of the fit.
+        folds : array of int, shape (n,)
+            The fold of each row.
+        """
+        matrix, truth = self._terms(frame), flags("outcome", outcome)
+        result = np.empty(len(matrix))
+        for fold in np.unique(folds):
+            held = folds == fold
+            estimates = estimable(matrix[~held], truth[~held])
+            result[held] = estimates[0] + matrix[held] @ estimates[1:]
+        return result
+
+    def _terms(self, frame: pd.DataFrame) -> FloatArray:
+        values = {name: read_column(frame, name) for name in self.design.columns}
+        return self.design.matrix(values, frame.index)
 
     def coefficients(self, level: float = 0.95) -> pd.DataFrame:
         """Return every coefficient, in log-odds per unit of its scale, shape (k, 6).
@@ -195,8 +237,9 @@ class SplineLogit:
         DataFrame
             Index ``indicator``; low and high (its lower and upper quartile; where these are the
             same value its quantiles .05 and .95, else its extremes), odds_ratio (of the outcome at
-            high against low, all else equal), lower and upper (delta method), chi_squared, df and
-            p_value (Wald's test of all its coefficients, that of missing included), scale
+            high against low, all else equal; inf above 1.8e308), lower and upper (delta method),
+            chi_squared, df and p_value (Wald's test of all its coefficients, that of missing
+            included), scale
             ("linear", or the logarithm in which a skewed column enters), knots (a tuple in the
             unit of the column, empty for a straight line) and missing (share of the rows).
         """
@@ -205,14 +248,16 @@ class SplineLogit:
         for indicator in self.design.indicators:
             terms = indicator.terms(np.array([indicator.low, indicator.high]))
             move, error = self._contrast(indicator.name, terms[1] - terms[0])
+            with np.errstate(over="ignore", under="ignore"):
+                ratio, lower, upper = np.exp(move + half * error * np.array([0.0, -1.0, 1.0]))
             chi_squared, df = self._wald(indicator.name)
             rows.append(
                 {
                     "low": indicator.low,
                     "high": indicator.high,
-                    "odds_ratio": float(np.exp(move)),
-                    "lower": float(np.exp(move - half * error)),
-                    "upper": float(np.exp(move + half * error)),
+                    "odds_ratio": float(ratio),
+                    "lower": float(lower),
+                    "upper": float(upper),
                     "chi_squared": chi_squared,
                     "df": df,
                     "p_value": float(chdtrc(df, chi_squared)),
@@ -296,7 +341,7 @@ class SplineLogit:
     @classmethod
     def _restored(cls, content: Any) -> Self:
         design = Design.restored(content["indicators"], content["absent"])
-        names = [_INTERCEPT, *design.names]
+        names = [INTERCEPT, *design.names]
         if list(content["estimates"]) != names:
             raise ValueError(f"estimates are not those of {', '.join(names)}")
         estimates = check_values("estimates", list(content["estimates"].values()))
@@ -308,6 +353,8 @@ class SplineLogit:
             raise ValueError("covariance is not symmetric, or has a variance of 0")
         if np.linalg.eigvalsh(covariance / np.outer(errors, errors))[0] < -1e-8:
             raise ValueError("covariance is not positive")
+        if np.abs(estimates).max() > _LARGEST:
+            raise ValueError(f"a coefficient is above {_LARGEST:g} in size")
         n_rows = check_integer("n_rows", content["n_rows"], ge=1)
         n_events = check_integer("n_events", content["n_events"], ge=1)
         clusters = content["n_clusters"]
@@ -342,47 +389,6 @@ class SplineLogit:
         return float(z @ np.linalg.solve(part / np.outer(errors, errors), z)), len(at)
 
 
-def _names(columns: Any) -> list[str]:
-    """Return the indicators to use; raise unless they are a list of different names."""
-    if columns is None:
-        return list(DEFAULT_COLUMNS)
-    if isinstance(columns, str) or not isinstance(columns, Sequence | pd.Index):
-        raise fail(f"columns is {columns!r}", "pass a list of names of indicators")
-    names = list(columns)
-    if not names:
-        raise fail("columns is empty", "name at least one indicator, or leave it out")
-    for name in names:
-        if not isinstance(name, str):
-            raise fail(f"columns has {name!r}", "names must be text")
-        if names.count(name) > 1:
-            raise fail(f"columns has {name!r} twice", "name it once")
-    return names
-
-
-def _read(frame: Any, name: str) -> FloatArray:
-    """Return one indicator as floats, NaN where it is missing; raise where it is no number."""
-    times = int((_checked(frame).columns == name).sum())
-    if times != 1:
-        raise fail(
-            f"indicators has {'no column' if times == 0 else 'several columns'} {name!r}",
-            "pass the frame that behaviour_indicators or indicator_panel returns, or choose other "
-            "columns",
-        )
-    column = frame[name]
-    present = column.notna().to_numpy()
-    values = np.full(len(frame), np.nan)
-    values[present] = check_values(name, column[present], index=frame.index[present])
-    return values
-
-
-def _checked(frame: Any) -> pd.DataFrame:
-    if not isinstance(frame, pd.DataFrame):
-        raise fail(f"indicators is a {type(frame).__name__}", "it must be a pandas DataFrame")
-    if len(frame) == 0:
-        raise fail("indicators has no rows", "pass at least one customer")
-    return frame
-
-
 def _groups(clusters: Any, n: int) -> npt.NDArray[np.intp] | None:
     """Return the number of each row's customer; None where no customer has two rows."""
     values = pd.Series(np.asarray(clusters))
@@ -394,55 +400,6 @@ def _groups(clusters: Any, n: int) -> npt.NDArray[np.intp] | None:
         )
     codes, found = pd.factorize(values)
     return None if len(found) == n else codes
-
-
-def _usable(
-    frame: pd.DataFrame, columns: Any, kinds: tuple[int, int]
-) -> tuple[Design, FloatArray, dict[str, str]]:
-    """Return the design of the columns, its matrix, and which default columns it goes without.
-
-    ``kinds`` are the rows with the outcome, and those without.
-    """
-    usable, left_out = dict[str, FloatArray](), dict[str, str]()
-    for name in _names(columns):
-        if columns is None and name not in frame.columns:
-            left_out[name] = "is no column"
-            continue
-        values = _read(frame, name)
-        observed = values[~np.isnan(values)]
-        if len(observed) and observed.min() < observed.max():
-            usable[name] = values
-            continue
-        flat = f"is {observed[0]:g} wherever it is known" if len(observed) else "is never known"
-        if columns is not None:
-            raise fail(f"{name!r} {flat}", "leave it out: nothing can be learned from it")
-        left_out[name] = flat
-    while usable:
-        design = Design.read(usable)
-        twice = [
-            name for name in design.names if design.names.count(name) > 1 or name == _INTERCEPT
-        ]
-        if twice:
-            raise fail(f"two coefficients would be named {twice[0]!r}", "rename that column")
-        k = len(design.names) + 1
-        if min(kinds) < k:
-            raise fail(
-                f"outcome is true in {kinds[0]} of {sum(kinds)} rows, for {k} coefficients",
-                f"pass at least {k} rows of each kind, or choose fewer columns",
-            )
-        matrix = design.matrix(usable)
-        twins = dependent(matrix, design)
-        if not twins:
-            return design, matrix, left_out
-        if columns is not None:
-            others = "the others" if len(twins) > 2 else "the other"
-            raise fail(
-                f"{' and '.join(map(repr, twins))} say the same: each follows from {others}",
-                "leave one of them out",
-            )
-        left_out[twins[-1]] = f"follows from {' and '.join(map(repr, twins[:-1]))}"
-        del usable[twins[-1]]
-    raise fail(f"no default column can be used: {left_out}", "pass columns=, with indicators")
 
 
 def _half_width(level: Any) -> float:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit
 
 from touchpoint_lib._checks import FloatArray, InputError, fail
 from touchpoint_lib.churn._splines import Design
@@ -14,25 +16,72 @@ from touchpoint_lib.metrics._shared import BoolArray
 #: Share of a term's spread that the others must leave unexplained: below it Newton's steps are
 #: lost to rounding.
 _OWN_SHARE = 1e-5
-#: A fit takes 6 to 12 Newton steps; where there is no maximum it never stops.
+#: A fit takes 6 to 12 Newton steps; an undamped one that overshoots never stops.
 _MAX_STEPS = 35
+#: Damped steps: some 60 where all but a few rows are certain.
+_DAMPED_STEPS = 500
+#: A slope of the log-likelihood, per row and spread of a term, that is none.
+_FLAT = 1e-7
+#: What scipy's linprog says where no direction will do.
+_INFEASIBLE = 2
+#: Curvature, relative to that of even odds, below which a flat place need not be a maximum.
+_CURVED = 1e-9
+
+
+class SeparationError(InputError):
+    """Some columns tell the outcomes apart, so that the likelihood has no maximum.
+
+    Attributes
+    ----------
+    names : list of str
+        The columns that do so together.
+    worst : str
+        The one of them that counts most.
+    """
+
+    def __init__(self, names: list[str], worst: str) -> None:
+        tells = "tells" if len(names) == 1 else "tell"
+        super().__init__(
+            f"{' and '.join(map(repr, names))} {tells} the outcomes apart: for some values the "
+            "outcome is always the same, and no finite odds fit; look for a leak (a column known "
+            "only afterwards) or a rare value, and leave the column out or pass more rows"
+        )
+        self.names = names
+        self.worst = worst
+
+
+class _NoMaximumError(Exception):
+    """There is a direction in which the likelihood never falls: the share of each term in it."""
+
+    def __init__(self, direction: FloatArray) -> None:
+        super().__init__()
+        self.direction = direction
 
 
 def _standardised(matrix: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return the terms with mean 0 and spread 1, their means and their spreads."""
-    centre, spread = matrix.mean(axis=0), matrix.std(axis=0)
-    return (matrix - centre) / spread, centre, spread
+    # Divided by a power of two, which loses no digit, no square overflows.
+    size = 2.0 ** np.frexp(np.abs(matrix).max(axis=0, initial=0.0))[1]
+    terms = matrix / size
+    centre, spread = terms.mean(axis=0), terms.std(axis=0)
+    return (terms - centre) / spread, centre * size, spread * size
+
+
+def _pivoted(terms: FloatArray) -> tuple[FloatArray, npt.NDArray[np.intp], int]:
+    """Return R and the order of a pivoted QR, and how many terms have a share of their own."""
+    from scipy.linalg import qr
+
+    r, order = qr(terms, mode="r", pivoting=True)
+    own = np.abs(np.diag(r)) / np.sqrt(len(terms))
+    return r, order, int((own > _OWN_SHARE).sum())
 
 
 def dependent(matrix: FloatArray, design: Design) -> list[str]:
     """Return indicators of which each follows from the others; empty where there are none."""
-    from scipy.linalg import qr, solve_triangular
+    from scipy.linalg import solve_triangular
 
-    terms = _standardised(matrix)[0]
-    r, order = qr(terms, mode="r", pivoting=True)
-    own = np.abs(np.diag(r)) / np.sqrt(len(terms))
-    rank = int((own > _OWN_SHARE).sum())
-    if rank == terms.shape[1]:
+    r, order, rank = _pivoted(_standardised(matrix)[0])
+    if rank == matrix.shape[1]:
         return []
     shares = solve_triangular(r[:rank, :rank], r[:rank, rank])
     others = order[:rank][np.abs(shares) > np.sqrt(_OWN_SHARE)]
@@ -43,35 +92,141 @@ def maximise(
     matrix: FloatArray, truth: BoolArray, groups: npt.NDArray[np.intp] | None, design: Design
 ) -> tuple[FloatArray, FloatArray, float]:
     """Return the coefficients at the maximum, their covariance and the log-likelihood."""
+    try:
+        return _maximum(matrix, truth, groups)
+    except _NoMaximumError as found:
+        share = found.direction
+    names = design.owners(np.flatnonzero(share > 1e-6 * share.max()).tolist())
+    raise SeparationError(names, design.owners([int(share.argmax())])[0])
+
+
+def estimable(matrix: FloatArray, truth: BoolArray) -> FloatArray:
+    """Return the coefficients at the maximum, 0 for terms that these rows do not bound.
+
+    Left out are terms that are the same in all rows, that follow from the others, or that tell
+    the outcomes apart: of the last the one that counts most, until there is a maximum.
+    """
+    largest = np.abs(matrix).max(axis=0)
+    # A constant that is no sum of powers of two has a spread of rounding.
+    kept = np.flatnonzero(matrix.std(axis=0) > 1e-12 * largest)
+    if len(kept):
+        _, order, rank = _pivoted(_standardised(matrix[:, kept])[0])
+        kept = kept[np.sort(order[:rank])]
+    while True:
+        try:
+            found, _, _ = _maximum(matrix[:, kept], truth, None)
+        except _NoMaximumError as error:
+            kept = np.delete(kept, error.direction.argmax())
+            continue
+        estimates = np.zeros(matrix.shape[1] + 1)
+        estimates[np.append(0, 1 + kept)] = found
+        return estimates
+
+
+def _maximum(
+    matrix: FloatArray, truth: BoolArray, groups: npt.NDArray[np.intp] | None
+) -> tuple[FloatArray, FloatArray, float]:
+    """Find the maximum by Newton's method, damped where its plain steps do not arrive."""
     from statsmodels.discrete.discrete_model import Logit
 
     terms, centre, spread = _standardised(matrix)
     terms = np.column_stack([np.ones(len(terms)), terms])
+    # Terms of one spline are nearly alike: orthogonal ones keep the digits.
+    q, r = np.linalg.qr(terms)
+    q, r = q * np.sqrt(len(q)), r / np.sqrt(len(q))
     robust = {} if groups is None else {"cov_type": "cluster", "cov_kwds": {"groups": groups}}
     with warnings.catch_warnings(), np.errstate(all="ignore"):
-        # Without a maximum the steps overflow, and end on a singular Hessian or not at all.
+        # Steps that are too long overflow; what they lead to is checked.
         warnings.simplefilter("ignore")
-        model = Logit(truth.astype(np.float64), terms, check_rank=False)
-        try:
-            fitted = model.fit(
-                method="newton", maxiter=_MAX_STEPS, disp=False, warn_convergence=False, **robust
+        model = Logit(truth.astype(np.float64), q, check_rank=False)
+        fitted = _newton(model, np.zeros(q.shape[1]), robust)
+        if fitted is None or not _settled(fitted, q, truth):
+            direction = _separating(terms, truth)
+            if direction is not None:
+                raise _NoMaximumError(direction)
+            fitted = _newton(model, _damped(q, truth), robust)
+        if fitted is None or not _slope(fitted.params, q, truth) <= _FLAT:
+            raise fail(
+                "the fit found no maximum",
+                "choose fewer columns, or columns that are less alike",
             )
-        except np.linalg.LinAlgError:
-            raise _no_maximum(terms, truth, design) from None
-    if not fitted.mle_retvals["converged"]:
-        raise _no_maximum(terms, truth, design)
-    # Back from standardised terms to terms that are 0 at the median.
-    back = np.zeros((len(fitted.params), len(fitted.params)))
-    back[0, 0] = 1.0
+        params, covariance = fitted.params, fitted.cov_params()
+    # Back from orthogonal to standardised terms, and to terms that are 0 at the median.
+    back = np.eye(len(params))
     back[0, 1:] = -centre / spread
-    np.fill_diagonal(back[1:, 1:], 1 / spread)
-    covariance = back @ fitted.cov_params() @ back.T
+    back[1:, 1:] /= spread[:, None]
+    back = back @ np.linalg.inv(r)
+    covariance = back @ covariance @ back.T
     # Rounding leaves the two halves apart in the last digit.
-    return back @ fitted.params, (covariance + covariance.T) / 2, float(fitted.llf)
+    covariance = (covariance + covariance.T) / 2
+    # Of a robust covariance, too, none may be lost to rounding.
+    if not (np.isfinite(covariance).all() and np.diag(covariance).min() > 0):
+        raise fail(
+            "the errors of the fit are lost to rounding",
+            "choose fewer columns, or columns that are less alike",
+        )
+    odds = q @ params
+    value = -float(np.logaddexp(0.0, np.where(truth, -odds, odds)).sum())
+    return back @ params, covariance, value
 
 
-def _no_maximum(terms: FloatArray, truth: BoolArray, design: Design) -> InputError:
-    """Return the error for a likelihood without a maximum, with the columns to blame."""
+def _newton(model: Any, start: FloatArray, robust: dict[str, Any]) -> Any:
+    """Return where statsmodels ends from ``start``; None where the Hessian became singular."""
+    try:
+        return model.fit(
+            start_params=start,
+            method="newton",
+            maxiter=_MAX_STEPS,
+            disp=False,
+            warn_convergence=False,
+            **robust,
+        )
+    except np.linalg.LinAlgError:
+        return None
+
+
+def _slope(params: FloatArray, q: FloatArray, truth: BoolArray) -> float:
+    """Return the steepest slope of the log-likelihood per row, NaN where there is none."""
+    return float(np.abs(q.T @ (truth - expit(q @ params))).max()) / len(q)
+
+
+def _settled(fitted: Any, q: FloatArray, truth: BoolArray) -> bool:
+    """Whether Newton stopped at a maximum, and not where all odds are certain and all is flat."""
+    if not (fitted.mle_retvals["converged"] and _slope(fitted.params, q, truth) <= _FLAT):
+        return False
+    chance = expit(q @ fitted.params)
+    curvature = q.T @ (q * (chance * (1 - chance))[:, None]) / len(q)
+    return bool(np.linalg.eigvalsh(curvature)[0] > _CURVED)
+
+
+def _damped(q: FloatArray, truth: BoolArray) -> FloatArray:
+    """Return the maximum by exact Newton steps in a trust region: none makes the fit worse."""
+    from scipy.optimize import minimize
+
+    def loss(params: FloatArray) -> tuple[float, FloatArray]:
+        odds = q @ params
+        value = np.logaddexp(0.0, np.where(truth, -odds, odds)).mean()
+        return float(value), q.T @ (expit(odds) - truth) / len(q)
+
+    def curvature(params: FloatArray) -> FloatArray:
+        chance = expit(q @ params)
+        result: FloatArray = q.T @ (q * (chance * (1 - chance))[:, None]) / len(q)
+        return result
+
+    found = minimize(
+        loss,
+        np.zeros(q.shape[1]),
+        jac=True,
+        hess=curvature,
+        method="trust-exact",
+        options={"gtol": 1e-12, "maxiter": _DAMPED_STEPS, "max_trust_radius": 1e6},
+    )
+    result: FloatArray = found.x
+    return result
+
+
+def _separating(terms: FloatArray, truth: BoolArray) -> FloatArray | None:
+    """Return the share of each term in a direction without a maximum; None where none has one."""
     from scipy.optimize import linprog
 
     # Konis: is there a direction in which no row is on the wrong side, and some on the right? The
@@ -86,16 +241,11 @@ def _no_maximum(terms: FloatArray, truth: BoolArray, design: Design) -> InputErr
         b_eq=[1.0],
         method="highs",
     )
+    if found.status == _INFEASIBLE:
+        return None
     if found.status != 0:
-        return fail(
-            f"the fit found no maximum in {_MAX_STEPS} steps",
+        raise fail(
+            f"whether the columns tell the outcomes apart could not be settled ({found.message})",
             "choose fewer columns, or columns that are less alike",
         )
-    direction = np.abs(np.subtract(*np.split(found.x, 2)))[1:]
-    names = design.owners(np.flatnonzero(direction > 1e-6 * direction.max()).tolist())
-    return fail(
-        f"{' and '.join(map(repr, names))} {'tells' if len(names) == 1 else 'tell'} the outcomes "
-        "apart: for some values the outcome is always the same, and no finite odds fit",
-        "look for a leak (a column known only afterwards) or a rare value, and leave the column "
-        "out or pass more rows",
-    )
+    return np.abs(np.subtract(*np.split(found.x, 2)))[1:]

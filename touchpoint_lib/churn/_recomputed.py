@@ -62,6 +62,25 @@ def _shown(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
+def read_numbers(column: pd.Series[Any]) -> FloatArray | None:
+    """Return numbers however they are stored, as floats; None for categories.
+
+    Besides `ordered_numbers`, objects (such as the Decimal of a database) and text of which
+    Python's float reads every value.
+    """
+    values = ordered_numbers(column)
+    if values is not None or isinstance(column.dtype, pd.CategoricalDtype):
+        return values
+    objects = column.astype(object).to_numpy()
+    present = ~pd.isna(objects)
+    numbers = np.full(len(objects), np.nan)
+    try:
+        numbers[present] = objects[present].astype(np.float64)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return numbers
+
+
 def ordered_numbers(column: pd.Series[Any]) -> FloatArray | None:
     """Return an ordered column as floats (dates as days), None for categories."""
     kind = column.dtype.kind

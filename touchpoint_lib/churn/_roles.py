@@ -171,7 +171,7 @@ def words(role: str, levels: Sequence[str]) -> Iterator[Indicator]:
         "last_is_commonest",
         "0 or 1",
         f"1 if the customer's commonest level is one of those of the last purchase day, {rest}; "
-        "the first in the list of levels among equals",
+        "the first in the order of their texts among equals",
         f"CASE GREATEST({', '.join(counts)}) {cases} END",
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,6 +23,13 @@ _FEW = 3
 _APART = 1e-3
 #: Skewness (of either sign) beyond which a column enters on a logarithmic scale.
 _SKEWED = 2.0
+#: The size that the largest value of a column may have: its square, and one over it, are numbers.
+_SIZES = (1e-100, 1e100)
+#: The least part of the largest value that the unit of a logarithmic scale may be, and the least
+#: part of the largest value on its scale that the range of the knots may be.
+_LEAST_UNIT, _LEAST_SPREAD = 1e-200, 1e-40
+#: Spreads from the median from which on a value counts as that far: odds are certain long before.
+_FAR = 1e50
 #: Between which quantiles an indicator is moved for its odds ratio: the first two that differ.
 _MOVES = ((0.25, 0.75), (0.05, 0.95), (0.0, 1.0))
 
@@ -47,6 +55,12 @@ class Indicator:
     def read(cls, name: str, values: FloatArray) -> Self:
         """Choose scale and knots from the column alone; the outcome is never looked at."""
         observed = values[~np.isnan(values)]
+        largest = float(np.abs(observed).max())
+        if not _SIZES[0] <= largest <= _SIZES[1]:
+            raise fail(
+                f"the largest value of {name!r} is {largest:g} in size",
+                f"express it in a unit that brings it between {_SIZES[0]:g} and {_SIZES[1]:g}",
+            )
         straight = len(np.unique(observed)) <= _FEW
         unit = None if straight else _log_unit(observed)
         knots = () if straight else _place_knots(_scaled(observed, unit))
@@ -54,7 +68,23 @@ class Indicator:
         low, high = next(pair for pair in moves if pair[0] < pair[1])
         (median,) = _quantiles(observed, (0.5,))
         missing = 1 - len(observed) / len(values)
-        return cls(name, unit, knots, float(median), float(low), float(high), missing)
+        made = cls(name, unit, knots, float(median), float(low), float(high), missing)
+        on_scale = float(np.abs(_scaled(observed, unit)).max())
+        fine = unit is not None and unit < _LEAST_UNIT * largest
+        if fine or made.spread < _LEAST_SPREAD * on_scale:
+            raise fail(
+                f"the values of {name!r} differ too much in size: most are next to nothing beside "
+                f"{largest:g}",
+                "pass its logarithm, or leave it out",
+            )
+        return made
+
+    @property
+    def spread(self) -> float:
+        """The range of the knots, without knots that from low to high, on the scale."""
+        ends = np.array([self.low, self.high])
+        first, *_, last = self.knots or _scaled(ends, self.unit).tolist()
+        return float(last - first)
 
     @property
     def names(self) -> list[str]:
@@ -76,7 +106,9 @@ class Indicator:
 
     def terms(self, values: FloatArray) -> FloatArray:
         """Return the terms at ``values`` less those at the median, shape (n, terms)."""
-        both = spline_terms(_scaled(np.append(values, self.median), self.unit), self.knots)
+        scaled = _scaled(np.append(values, self.median), self.unit)
+        reach = _FAR * self.spread
+        both = spline_terms(np.clip(scaled, scaled[-1] - reach, scaled[-1] + reach), self.knots)
         return both[:-1] - both[-1]
 
 
@@ -90,6 +122,8 @@ class Design:
     and .9 of the others. A column whose skewness exceeds 2 in size enters as
     sign(x) ln(1 + abs(x) / s), s the median of its absolute values other than 0, if that is less
     skewed. These choices look at the column, never at the outcome.
+
+    A value more than 1e50 times the range of the knots away from the median counts as that far.
 
     A missing value (NaN) has the median put in its place, where the terms are 0, and a coefficient
     of its own, ``missing(x)``; indicators that are missing in the same rows share it. This is the
@@ -206,8 +240,11 @@ def spline_terms(x: FloatArray, knots: Sequence[float]) -> FloatArray:
     """
     terms = [x]
     if knots:
+        # Cubes of very large or small numbers are none; a power of two loses no digit.
+        unit = 2.0 ** math.frexp(knots[-1] - knots[0])[1]
+        x, knots = x / unit, [knot / unit for knot in knots]
         last, before = knots[-1], knots[-2]
-        size = (last - knots[0]) ** 2
+        size = (last - knots[0]) ** 2 / unit
         inside, beyond = np.minimum(x, last), np.maximum(x - last, 0.0)
         shared = np.maximum(inside - before, 0.0) ** 3
         for knot in knots[:-2]:
@@ -226,7 +263,12 @@ def _quantiles(values: FloatArray, at: Sequence[float]) -> FloatArray:
 def _scaled(values: FloatArray, unit: float | None) -> FloatArray:
     if unit is None:
         return values
-    return np.sign(values) * np.log1p(np.abs(values) / unit)
+    with np.errstate(over="ignore"):
+        ratio = np.abs(values) / unit
+    result = np.log1p(ratio)
+    over = np.isinf(ratio)
+    result[over] = np.log(np.abs(values[over])) - math.log(unit)
+    return np.sign(values) * result
 
 
 def _log_unit(observed: FloatArray) -> float | None:
@@ -274,12 +316,22 @@ def _restored(saved: Any) -> Indicator:
     )
     if low >= high:
         raise ValueError(f"low of {name!r} is not below high")
-    return Indicator(
+    bounds = {"ge": _LEAST_UNIT * _SIZES[0], "le": _SIZES[1]}
+    made = Indicator(
         name,
-        None if unit is None else check_number(f"unit of {name!r}", unit, gt=0),
+        None if unit is None else check_number(f"unit of {name!r}", unit, **bounds),
         tuple(knots),
         median,
         low,
         high,
         check_number(f"missing of {name!r}", saved["missing"], ge=0, lt=1),
     )
+    # Rounding may take a knot past the largest value.
+    ends = np.full(1, 2 * _SIZES[1])
+    if (
+        max(map(abs, (median, low, high))) > ends[0]
+        or max(map(abs, knots), default=0.0) > _scaled(ends, made.unit)[0]
+        or made.spread < _LEAST_SPREAD * _SIZES[0]
+    ):
+        raise ValueError(f"the values of {name!r} are beyond what a fit takes")
+    return made

@@ -22,6 +22,22 @@ from touchpoint_lib.metrics._shared import BoolArray
 _CALENDAR = """((({day} + 3) % 7 + 7) % 7) AS weekday, EXTRACT(day FROM {date}) AS month_day,
     EXTRACT(month FROM {date}) AS month"""
 
+# A sum of floats depends on its order: amounts of a day are added in theirs, each order once.
+_RESUMMED = """UPDATE days SET bought = summed.bought, returned = summed.returned
+FROM (
+    SELECT id, day,
+        SUM(CASE WHEN amount >= 0 THEN amount ELSE 0 END ORDER BY amount) AS bought,
+        SUM(CASE WHEN amount < 0 THEN -amount ELSE 0 END ORDER BY amount) AS returned
+    FROM (
+        SELECT id, day, amount FROM observed WHERE order_id IS NULL
+        UNION ALL
+        SELECT id, day, amount FROM observed
+        WHERE order_id IS NOT NULL GROUP BY id, order_id, day, amount
+    ) AS merged JOIN (SELECT id, day FROM days WHERE entries > 1) AS shared USING (id, day)
+    GROUP BY id, day
+) AS summed
+WHERE days.id = summed.id AND days.day = summed.day"""
+
 # The days stand once more under a plain name: netting is done once.
 _PURCHASES = "CREATE OR REPLACE TEMP TABLE purchases AS WITH {days} SELECT * FROM purchase_days"
 
@@ -29,11 +45,13 @@ _PURCHASES = "CREATE OR REPLACE TEMP TABLE purchases AS WITH {days} SELECT * FRO
 _CUSTOMERS = """CREATE OR REPLACE TEMP TABLE customers AS
 SELECT CAST(ROW_NUMBER() OVER (ORDER BY id) - 1 AS INTEGER) AS place, *
 FROM (
-    SELECT id, MIN(day) AS first, MAX(day) AS last, COUNT(*) AS days, SUM(amount) AS amount
+    SELECT id, MIN(day) AS first, MAX(day) AS last, COUNT(*) AS days,
+        SUM(amount ORDER BY day) AS amount
     FROM purchases GROUP BY id
 ) AS summed"""
 
-# One row a purchase day; a week ends with its last purchase day.
+# One row a purchase day; a week ends with its last one. In order, so that sums add in order: only
+# a customer whose rows two threads share, past 100,000 purchase days, may vary in the last digit.
 _BOUGHT = """CREATE OR REPLACE TEMP TABLE bought AS
 SELECT place, day, amount, CAST(lines AS DOUBLE) AS lines, discounted, {at} - day AS age,
     CAST(day - day_before AS DOUBLE) AS gap,
@@ -47,12 +65,16 @@ FROM (
         LEAD(day) OVER ordered AS day_after, ROW_NUMBER() OVER ordered AS number
     FROM purchases JOIN customers USING (id)
     WINDOW ordered AS (PARTITION BY place ORDER BY day)
-) AS placed"""
+) AS placed
+ORDER BY place, day"""
 
-# The cohort is the calendar month of the first purchase.
+# The cohort is the calendar month of the first purchase. Amounts of 12 digits are compared: equal
+# sums, which vary in the last digit, must stay ties in any unit of money.
 _COHORTS = """(
-    SELECT place, amount, days - 1 AS frequency, last - first AS recency, {at} - last AS silence,
-        CAST(date_trunc('month', {date}) AS DATE) AS cohort, {calendar}
+    SELECT place, amount, CAST(format('{{:.11e}}', amount) AS DOUBLE) AS rounded_amount,
+        days - 1 AS frequency, last - first AS recency,
+        {at} - last AS silence, CAST(date_trunc('month', {date}) AS DATE) AS cohort,
+        {calendar}
     FROM customers
 ) AS acquired"""
 
@@ -66,6 +88,11 @@ def _calendar(day: str) -> str:
 
 def _date(day: str) -> str:
     return f"(DATE '1970-01-01' + CAST({day} AS INTEGER))"
+
+
+def order_sums(opened: Log) -> None:
+    """Add the amounts of each day once more, so that the order of the rows does not matter."""
+    opened.con.execute(_RESUMMED)
 
 
 def make_tables(opened: Log, at: int) -> int:

@@ -13,6 +13,11 @@ from touchpoint_lib.churn._catalogue import catalogue
 
 __all__ = ["behaviour_indicators", "indicator_dictionary"]
 
+_LOST = (
+    "pass the frame that behaviour_indicators or indicator_panel returns; where merge, join or "
+    'concat has lost its attrs, set frame.attrs["levels"] to those of that frame'
+)
+
 
 def behaviour_indicators(
     log: Any,
@@ -52,9 +57,11 @@ def behaviour_indicators(
         Name of a column that says what happened in each row, and its value that is a purchase.
         The other rows are no purchases and need no amount; they are counted by kind.
     levels
-        The levels of category, channel, event and time that have columns of their own, as in
-        ``attrs["levels"]`` of other indicators: then these have the same columns. By default the
-        10 commonest by the day ``at``; all others are "other".
+        The levels of category, channel, event and time that have columns of their own, in any
+        order. By default the 10 commonest by the day ``at``; all others are "other". To get the
+        columns of a panel or of other indicators again, pass
+        ``levels=panel.attrs["levels"]``. A column is named after its level: as it is where it
+        is of a-z, 0-9 and _, else with a hash of its text.
 
     Returns
     -------
@@ -62,7 +69,7 @@ def behaviour_indicators(
         Indexed and sorted by customer, one row for each with a purchase by the day ``at``;
         columns of float64, times in days. NaN where a figure has no meaning: see `missing` of
         `indicator_dictionary`. ``attrs`` holds unit, at, roles (the optional ones in use) and
-        levels.
+        levels (sorted).
 
     Raises
     ------
@@ -133,7 +140,8 @@ def indicator_dictionary(indicators: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     InputError
-        If a column is no indicator of the roles and levels in ``attrs``.
+        If a column is no indicator of the levels in ``attrs``, or these are lost: pandas' merge,
+        join and concat may drop them.
 
     Examples
     --------
@@ -149,15 +157,20 @@ def indicator_dictionary(indicators: pd.DataFrame) -> pd.DataFrame:
             f"indicators is a {type(indicators).__name__}",
             "pass the frame that behaviour_indicators returns",
         )
-    listed = catalogue(amounts=True, discounts=True, levels=indicators.attrs.get("levels", {}))
+    levels = indicators.attrs.get("levels", {})
+    if not isinstance(levels, Mapping) or not all(_are_texts(words) for words in levels.values()):
+        raise fail(f'indicators.attrs["levels"] is {levels!r}', _LOST)
+    listed = catalogue(amounts=True, discounts=True, levels=levels)
     known = {made.name: made for made in listed}
     names = [name for name in indicators.columns if name != "buys"]
     unknown = [name for name in names if name not in known]
     if unknown:
+        known_levels = "of the levels in attrs"
+        if "levels" not in indicators.attrs:
+            known_levels = 'without levels, and the frame has no attrs["levels"]'
         raise fail(
-            f"column {unknown[0]!r} is no indicator of the levels in attrs ({len(unknown)} such "
-            "columns)",
-            'pass the frame that behaviour_indicators returns, with its attrs["levels"]',
+            f"column {unknown[0]!r} is no indicator {known_levels} ({len(unknown)} such columns)",
+            _LOST,
         )
     rows = [known[name] for name in names]
     return pd.DataFrame(
@@ -171,3 +184,7 @@ def indicator_dictionary(indicators: pd.DataFrame) -> pd.DataFrame:
         },
         index=pd.Index(names, name="indicator"),
     )
+
+
+def _are_texts(words: Any) -> bool:
+    return isinstance(words, list | tuple) and all(isinstance(word, str) for word in words)

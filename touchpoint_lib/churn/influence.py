@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,12 +13,13 @@ from touchpoint_lib._checks import FloatArray, check_integer, check_number, fail
 from touchpoint_lib.churn._cross_fit import cross_fit
 from touchpoint_lib.churn._frames import indicator_values
 from touchpoint_lib.churn._groups import clusters, given_groups
-from touchpoint_lib.churn._labelled import arrange, check_enough, split_outcome
+from touchpoint_lib.churn._labelled import arrange, check_enough, labels_of, split_outcome
 from touchpoint_lib.churn._shares import measure, share_bounds
 from touchpoint_lib.metrics._shared import (
     BoolArray,
     Record,
     check_aligned,
+    check_list,
     flags,
     quantile_cuts,
     wilson_interval,
@@ -44,6 +44,9 @@ class CarriedShare(Record):
 @dataclass(frozen=True)
 class Influence:
     """Shares of influence of columns and of groups, from `influence`.
+
+    The order of the rows does not matter. The order of the columns does, a little: the trees
+    choose among columns at random, and reversing them moved shares by about .005.
 
     Attributes
     ----------
@@ -92,10 +95,7 @@ class Influence:
         InputError
             If there is none, or one of them was not ranked.
         """
-        several = isinstance(columns, Iterable) and not isinstance(columns, str | tuple)
-        names = list(dict.fromkeys(columns if several else [columns]))
-        if not names:
-            raise fail("columns is empty", "name at least one column")
+        names = labels_of(columns)
         unknown = [name for name in names if name not in self.columns.index]
         if unknown:
             raise fail(
@@ -308,7 +308,8 @@ def indicator_deciles(
     outcome : array of 0/1 or bool, shape (n,)
         What happened.
     bins : int
-        Number of classes; equal values stay together, so there may be fewer.
+        Number of classes; equal values stay together, so there may be fewer, and never more
+        than values.
     level : float
         Of Wilson's interval for the rate, in (0, 1).
 
@@ -338,6 +339,8 @@ def indicator_deciles(
     2  missing  NaN   NaN  1  0.000000
     """
     truth = flags("outcome", outcome)
+    # Rows of different lengths are no array of numbers; as objects they are a list of lists.
+    check_list("values", values if hasattr(values, "ndim") else np.asarray(values, dtype=object))
     check_aligned(("values", values), ("outcome", outcome))
     if len(truth) == 0:
         raise fail("values is empty", "pass at least one customer")

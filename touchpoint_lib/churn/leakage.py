@@ -15,6 +15,7 @@ import pandas as pd
 from touchpoint_lib._checks import FloatArray, check_columns, check_number, fail
 from touchpoint_lib.churn._label_checks import (
     MIN_KIND,
+    MIN_PURE,
     MIN_SURPRISE,
     PureClass,
     Reference,
@@ -23,7 +24,8 @@ from touchpoint_lib.churn._label_checks import (
     tell_ordered,
     tell_unordered,
 )
-from touchpoint_lib.churn._recomputed import Changed, compare_columns, ordered_numbers
+from touchpoint_lib.churn._labelled import check_label
+from touchpoint_lib.churn._recomputed import Changed, compare_columns, read_numbers
 from touchpoint_lib.data.days import to_date, to_day
 from touchpoint_lib.metrics._shared import check_aligned, flags
 
@@ -69,11 +71,13 @@ def screen_leakage(
     ----------
     frame : DataFrame of shape (n, p)
         One row a customer (or customer and cutoff, as in `indicator_panel`). Numbers, bools,
-        dates (as days) and durations are ordered; any other column (text, also dates as text) is
-        taken as categories, for which the rank check knows only whether there is a value.
-    outcome : array or Series of length n, optional
+        dates (as days) and durations are ordered, so are numbers stored as objects (such as
+        Decimal) or as text, if every value reads as a number. Any other column (other text,
+        dates as text or objects, pandas categories) is taken as categories: the rank check
+        knows only whether there is a value, and values of fewer than 50 rows are not checked.
+    outcome : array or Series of length n, or the name of a column, optional
         0 or 1 (or bool): what will be predicted, such as "buys within the horizon". With it the
-        checks "pure values" and "rank" are made.
+        checks "pure values" and "rank" are made. A column of that name is not screened.
     recomputed : DataFrame, optional
         The same columns by the same code, from ``log[log["date"] <= cutoff]``.
     known_at : mapping of column to date, or to Series of dates by customer, optional
@@ -94,7 +98,8 @@ def screen_leakage(
     -------
     DataFrame
         Index ``column``, flagged columns first; flagged (bool), reason (the checks that flagged
-        it, "" if none), evidence (a sentence with the figures, "" if there is nothing to say),
+        it, "" if none), evidence (a sentence with the figures, or "not checked: n distinct texts"
+        where categories too small to check hold most rows; "" if there is nothing to say),
         changed_share (share of rows that differ when recomputed), pure_share (share of rows in
         pure values, abrupt or not), auc (of the values or of their presence, whichever is
         further from chance, from .5 on), known_at (the latest date declared). NaN or NaT where a
@@ -158,6 +163,13 @@ def screen_leakage(
     T                        False                     0.531
     """
     _check_frame("frame", frame)
+    if recomputed is frame:
+        raise fail("recomputed is frame itself", "build it from the log cut at the cutoff")
+    if isinstance(outcome, str):
+        check_columns(
+            frame, [outcome], "frame", "name the column of the outcome, or pass its array"
+        )
+        frame, outcome = frame.drop(columns=outcome), frame[outcome]
     if frame.empty:
         raise fail(f"frame has shape {frame.shape}", "pass at least one customer and one column")
     if outcome is None and recomputed is None and not known_at:
@@ -169,6 +181,7 @@ def screen_leakage(
     known = _declared(frame, known_at or {}, at)
     places = None if recomputed is None else _places(frame, recomputed, known)
     if reference is not None:
+        check_label("reference is", reference, "name one column of frame")
         check_columns(frame, [reference], "frame", "name one of its columns")
         if truth is None:
             raise fail(f"reference is {reference!r} without an outcome", "pass outcome")
@@ -275,8 +288,6 @@ def _places(
 ) -> npt.NDArray[np.intp] | None:
     """Return the row of ``recomputed`` of each customer of ``frame``; None if they are the same."""
     _check_frame("recomputed", recomputed)
-    if recomputed is frame:
-        raise fail("recomputed is frame itself", "build it from the log cut at the cutoff")
     outside = [name for name in frame.columns if name not in recomputed.columns]
     undeclared = [name for name in outside if name not in known]
     if undeclared:
@@ -307,7 +318,7 @@ def _presence(column: pd.Series[Any]) -> FloatArray:
 
 
 def _tell(column: pd.Series[Any], truth: npt.NDArray[np.int64]) -> Told:
-    values = ordered_numbers(column)
+    values = read_numbers(column)
     if values is not None:
         return tell_ordered(values, truth)
     try:
@@ -317,6 +328,14 @@ def _tell(column: pd.Series[Any], truth: npt.NDArray[np.int64]) -> Told:
             f"column {column.name!r} holds values that cannot be compared", "pass text"
         ) from None
     return tell_unordered(codes.astype(np.int64), list(labels), truth)
+
+
+def _unchecked_sentence(column: pd.Series[Any], count: int) -> str:
+    kind = "texts" if pd.api.types.infer_dtype(column, skipna=True) == "string" else "values"
+    return (
+        f"Values not checked: {count:,} distinct {kind}, each in fewer than {MIN_PURE} rows; "
+        "only whether there is a value was."
+    )
 
 
 def _reference(
@@ -335,7 +354,7 @@ def _reference(
         if not honest:
             return None
         chosen = max(honest, key=lambda name: told[name])
-    values = ordered_numbers(frame[chosen])
+    values = read_numbers(frame[chosen])
     if values is None:
         raise fail(f"reference is {chosen!r}, a column of categories", "choose one of numbers")
     return reference_classes(chosen, values, truth)
@@ -365,7 +384,7 @@ def _verdict(
             evidence.append(_pure_sentence(found, trusted.name if explained and trusted else None))
         auc = float(np.fmax(told.auc, told.presence_auc))
         for what, figure, values_of in (
-            ("Its values rank", told.auc, ordered_numbers),
+            ("Its values rank", told.auc, read_numbers),
             ("Whether it has a value ranks", told.presence_auc, _presence),
         ):
             if not figure >= bound:
@@ -381,6 +400,8 @@ def _verdict(
             if "rank" not in reasons:
                 reasons.append("rank")
             evidence.append(sentence + ".")
+        if told.unchecked and changed is None:
+            evidence.append(_unchecked_sentence(column, told.unchecked))
     if known is not None and known.late:
         reasons.append("known_at")
         evidence.append(known.sentence)

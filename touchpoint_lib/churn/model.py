@@ -12,7 +12,6 @@ import pandas as pd
 from scipy.special import expit
 
 from touchpoint_lib._checks import (
-    FloatArray,
     InputError,
     check_choice,
     check_columns,
@@ -24,8 +23,6 @@ from touchpoint_lib._checks import (
 from touchpoint_lib._files import read_model, write_model
 from touchpoint_lib.churn._boosting import Trees, grow_trees
 from touchpoint_lib.churn._frames import (
-    BoolArray,
-    IntArray,
     as_matrix,
     check_enough,
     check_frame,
@@ -49,6 +46,10 @@ from touchpoint_lib.lifetime.storage import from_content
 FORMAT = "touchpoint_lib churn model"
 FORMAT_VERSION = 1
 KINDS = ("stack", "logit", "boosting")
+#: What a lifetime model cannot be called.
+_OWN = ("logit", "boosting", "intercept")
+#: scikit-learn takes 32 bits.
+_LARGEST_SEED = 2**32 - 1
 
 
 class ChurnModel:
@@ -84,9 +85,11 @@ class ChurnModel:
         The lifetime models, fitted to the customers of the last cutoff.
     members_ : DataFrame
         Members of the stack, and its intercept: weight, and auc and log_loss for customers held
-        out.
+        out (of the lifetime models, which see no outcome, for all).
     horizon_ : float or None
         Days that the outcome spans.
+    levels_ : dict or None
+        Levels of the categories, channels and events that the columns stand for.
     n_rows_, n_customers_ : int
         Behind the fit.
 
@@ -116,6 +119,7 @@ class ChurnModel:
     lifetime_: dict[str, PurchaseModel]
     members_: pd.DataFrame
     horizon_: float | None
+    levels_: dict[str, list[str]] | None
     n_rows_: int
     n_customers_: int
 
@@ -128,7 +132,7 @@ class ChurnModel:
         seed: int = 0,
     ) -> None:
         check_choice("kind", kind, KINDS)
-        if isinstance(columns, str):
+        if isinstance(columns, str) or not isinstance(columns, Sequence | None):
             raise fail(f"columns is {columns!r}", f"pass a list: [{columns!r}]")
         if columns is not None and kind == "boosting":
             raise fail('columns was given with kind "boosting"', "its trees take all columns")
@@ -138,9 +142,17 @@ class ChurnModel:
             lifetime = [] if kind == "logit" else [ModifiedBetaGeoModel(), ParetoNBDModel()]
         self.kind = kind
         self.columns = None if columns is None else list(columns)
-        self.lifetime = name_models(lifetime) if len(lifetime) else {}
+        empty = isinstance(lifetime, Sequence | Mapping) and len(lifetime) == 0
+        self.lifetime = {} if empty else name_models(lifetime)
+        taken = [name for name in self.lifetime if name in _OWN]
+        if taken:
+            raise fail(
+                f"a lifetime model is named {taken[0]!r}", "a member of the stack is: rename"
+            )
         self.folds = check_integer("folds", folds, ge=2)
         self.seed = check_integer("seed", seed, ge=0)
+        if self.seed > _LARGEST_SEED:
+            raise fail(f"seed is {seed}", f"it must be <= {_LARGEST_SEED}")
 
     @all_or_nothing
     def fit(self, panel: pd.DataFrame, outcome: str = "buys") -> Self:
@@ -164,26 +176,31 @@ class ChurnModel:
         """
         frame, happened, customers = checked_panel(panel, outcome)
         check_enough(happened, customers, self.folds if self.kind == "stack" else 2)
-        self.columns_ = [str(name) for name in frame.columns]
-        self.horizon_ = frame.attrs.get("horizon")
+        _check_days(frame)
+        self.columns_ = list(frame.columns)
+        horizon = frame.attrs.get("horizon")
+        self.horizon_ = None if horizon is None else check_number("horizon", horizon, gt=0)
+        self.levels_ = _levels_of(frame)
         self.n_rows_, self.n_customers_ = len(frame), int(customers.max()) + 1
         known, self.lifetime_ = pd.DataFrame(index=frame.index), {}
         if self.lifetime:
             known, self.lifetime_ = fit_lifetime(self.lifetime, frame, self.horizon_)
         data = as_matrix(frame, known)
-        self.logit_, self.trees_ = self._fit_members(frame, data, happened, customers)
+        self.logit_ = self.trees_ = None
+        if self.kind != "boosting":
+            self.logit_ = SplineLogit.fit(frame, happened, self.columns, clusters=customers)
+        if self.kind != "logit":
+            self.trees_ = grow_trees(data, happened, seed=self.seed)
         if self.kind == "stack":
-            odds: dict[str, FloatArray] = {
-                "logit": np.empty(len(frame)),
+            assert self.logit_ is not None
+            folds = customer_folds(customers, happened, self.folds, self.seed)
+            odds = {
+                "logit": self.logit_.held_out_log_odds(frame, happened, folds),
                 "boosting": np.empty(len(frame)),
             }
-            folds = customer_folds(customers, happened, self.folds, self.seed)
             for fold in range(self.folds):
-                held, rest = folds == fold, folds != fold
-                logit, trees = self._fit_members(
-                    frame[rest], data[rest], happened[rest], customers[rest]
-                )
-                odds["logit"][held] = logit.log_odds(frame[held])
+                held = folds == fold
+                trees = grow_trees(data[~held], happened[~held], seed=self.seed)
                 odds["boosting"][held] = trees.log_odds(data[held])
             for name in self.lifetime:
                 odds[name] = buying_odds(known, name)
@@ -209,17 +226,25 @@ class ChurnModel:
         Raises
         ------
         InputError
-            If the model was not fitted, a column is missing, not numeric or infinite, or the
-            frame was made for another horizon.
+            If the model was not fitted, a column is missing, not numeric or infinite, the frame
+            was made for another horizon or with other levels, or an indicator of the regression
+            is NaN that was never NaN in the fit.
         """
         self._require_fit()
         remedy = "make the frame by behaviour_indicators as that of the fit, with its levels="
         check_columns(frame, self.columns_, "frame", remedy)
+        _check_days(frame)
         horizon = frame.attrs.get("horizon")
         if horizon is not None and horizon != self.horizon_:
             raise fail(
-                f"frame is made for a horizon of {horizon:g} days, the model for {self.horizon_}",
+                f"frame is made for a horizon of {horizon} days, the model for {self.horizon_}",
                 "predict for the horizon of the fit, or fit again",
+            )
+        levels = _levels_of(frame)
+        if levels is not None and self.levels_ is not None and levels != self.levels_:
+            raise fail(
+                f"frame has the levels {levels}, the model was fitted on {self.levels_}",
+                "make the frame with levels= those of the panel: panel.attrs['levels']",
             )
         frame = frame[self.columns_]
         check_frame(frame, "frame")
@@ -261,7 +286,7 @@ class ChurnModel:
         Raises
         ------
         InputError
-            As for `fit`.
+            As for `fit`; where the rest of the customers cannot be fitted, which part they lack.
         """
         frame, happened, customers = checked_panel(panel, outcome)
         parts = check_integer("folds", folds, ge=2)
@@ -272,8 +297,14 @@ class ChurnModel:
         result = pd.Series(np.empty(len(frame)), index=frame.index, name="probability")
         for part in range(parts):
             held = places == part
-            fitted = copy.copy(self).fit(panel[~held], outcome)
-            result[held] = fitted.predict_probability(frame[held]).to_numpy()
+            try:
+                fitted = copy.copy(self).fit(panel[~held], outcome)
+                result[held] = fitted.predict_probability(frame[held]).to_numpy()
+            except InputError as error:
+                raise fail(
+                    f"the fit without part {part + 1} of {parts} of the customers: {error}",
+                    "or choose fewer columns, or more folds, so that each fit has more customers",
+                ) from None
         return result
 
     def summary(self, level: float = 0.95) -> pd.DataFrame:
@@ -331,6 +362,7 @@ class ChurnModel:
                 "seed": self.seed,
                 "columns": self.columns_,
                 "horizon": self.horizon_,
+                "levels": self.levels_,
                 "n_rows": self.n_rows_,
                 "n_customers": self.n_customers_,
                 "logit": None if self.logit_ is None else self.logit_.to_dict(),
@@ -355,7 +387,14 @@ class ChurnModel:
             return cls._from_content(content, str(path))
         except InputError:
             raise
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        except (
+            KeyError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            IndexError,
+            OverflowError,
+        ) as error:
             raise fail(
                 f"{str(path)!r} is incomplete or damaged ({error})", "fit and save the model again"
             ) from None
@@ -367,7 +406,7 @@ class ChurnModel:
         model = cls(
             kind,
             content["chosen"],
-            None if kind == "logit" else {name: type(one)() for name, one in fitted.items()},  # type: ignore[misc]
+            None if kind == "logit" else fitted,  # type: ignore[arg-type]
             content["folds"],
             content["seed"],
         )
@@ -375,6 +414,7 @@ class ChurnModel:
         model.columns_ = [str(name) for name in content["columns"]]
         horizon = content["horizon"]
         model.horizon_ = None if horizon is None else check_number("horizon", horizon, gt=0)
+        model.levels_ = content["levels"]
         model.n_rows_ = check_integer("n_rows", content["n_rows"], ge=1)
         model.n_customers_ = check_integer("n_customers", content["n_customers"], ge=1)
         model.logit_ = model.trees_ = None
@@ -410,17 +450,6 @@ class ChurnModel:
             f"n_customers={self.n_customers_:,})"
         )
 
-    def _fit_members(
-        self, frame: pd.DataFrame, data: FloatArray, happened: BoolArray, customers: IntArray
-    ) -> tuple[Any, Any]:
-        """Return the regression and the trees, None where the kind has none."""
-        logit = trees = None
-        if self.kind != "boosting":
-            logit = SplineLogit.fit(frame, happened, self.columns, clusters=customers)
-        if self.kind != "logit":
-            trees = grow_trees(data, happened, seed=self.seed)
-        return logit, trees
-
     def _splits(self) -> pd.DataFrame:
         """Return how many splits of the trees each column decides."""
         trees = self.trees_
@@ -434,3 +463,19 @@ class ChurnModel:
     def _require_fit(self) -> None:
         if not hasattr(self, "columns_"):
             raise fail("the model was not fitted", "call its fit first")
+
+
+def _check_days(frame: pd.DataFrame) -> None:
+    """Raise where the frame says that it counts in something else than days."""
+    unit = frame.attrs.get("unit", "D")
+    if unit != "D":
+        raise fail(
+            f"the frame counts in {unit!r}",
+            'the churn model counts days: use rfm_summary(unit="D")',
+        )
+
+
+def _levels_of(frame: pd.DataFrame) -> dict[str, list[str]] | None:
+    """Return the levels behind the columns of a frame, None where it does not say."""
+    levels = frame.attrs.get("levels")
+    return None if levels is None else {role: sorted(map(str, of)) for role, of in levels.items()}

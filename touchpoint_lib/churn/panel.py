@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from touchpoint_lib._checks import check_integer, fail
-from touchpoint_lib.churn._behaviour import Behaviour, open_behaviour, past_day
+from touchpoint_lib.churn._behaviour import open_behaviour, past_day
 from touchpoint_lib.churn._tables import who_buys
 from touchpoint_lib.data.days import to_date
 
@@ -34,6 +34,7 @@ def indicator_panel(
     event: str | None = None,
     purchase_event: Any = None,
     levels: Mapping[str, Sequence[str]] | None = None,
+    until: Any = None,
 ) -> pd.DataFrame:
     """Return the indicators as of each of several days, and who bought after it.
 
@@ -47,11 +48,15 @@ def indicator_panel(
         As for `behaviour_indicators`; all rows of the log are checked, those after the last
         outcome too.
     category, channel, event, purchase_event, levels
-        As for `behaviour_indicators`.
+        As for `behaviour_indicators`. To get the same columns later, for a model of this panel,
+        pass it ``levels=panel.attrs["levels"]``.
     cutoffs
         Rising days, at least ``horizon`` days apart.
     horizon : int
         Days after each cutoff in which a purchase counts, at least 1.
+    until
+        The last day of observation, inclusive; by default the last day of the usable rows. A day
+        after it is known to have no purchase: name it where the log was drawn later.
 
     Returns
     -------
@@ -65,8 +70,8 @@ def indicator_panel(
     ------
     InputError
         As for `behaviour_indicators`, and if there is no cutoff, one is before the first
-        purchase, they are not ``horizon`` days apart, or the last + ``horizon`` is later than the
-        last day of the log: its outcome is not known yet.
+        purchase, they are not ``horizon`` days apart, or the last + ``horizon`` is later than
+        ``until``: its outcome is not known yet.
 
     Examples
     --------
@@ -87,7 +92,7 @@ def indicator_panel(
         earlier, later = days[close[0] - 1], days[close[0]]
         raise fail(
             f"the cutoffs {to_date(earlier)} and {to_date(later)} are {later - earlier} days "
-            f"apart, the horizon is {horizon}",
+            f"apart, the horizon is {horizon:.9g}",
             "pass cutoffs at least the horizon apart: an outcome must not count twice",
         )
     behaviour = open_behaviour(
@@ -107,7 +112,8 @@ def indicator_panel(
         purchase_event,
         levels,
     )
-    _check_window(behaviour, days, horizon)
+    last = behaviour.last_day() if until is None else past_day("until", until, tz)
+    _check_window(behaviour.opened.first_purchase, last, days, horizon)
     fixed = behaviour.levels
     parts = []
     for day in days:
@@ -135,19 +141,22 @@ def _rising(cutoffs: Any, tz: str | None) -> list[int]:
     return days
 
 
-def _check_window(behaviour: Behaviour, days: list[int], horizon: int) -> None:
-    """Raise unless the log covers what is known and what came after."""
-    first, last = behaviour.opened.first_purchase, behaviour.last_day()
+def _check_window(first: int, last: int, days: list[int], horizon: int) -> None:
+    """Raise unless the window covers what is known and what came after."""
     if days[0] < first:
         raise fail(
             f"the cutoff {to_date(days[0])} is before the first purchase on {to_date(first)}",
             "pass later cutoffs",
         )
+    # Compared as numbers: a day far away has no date.
     if days[-1] + horizon > last:
         raise fail(
-            f"the last outcome ends on {to_date(days[-1] + horizon)}, {horizon} days after the "
-            f"cutoff {to_date(days[-1])}; the log ends on {to_date(last)}",
-            f"pass cutoffs up to {to_date(last - horizon)}, or a shorter horizon",
+            f"the horizon is {horizon:.9g} days, the last cutoff is {to_date(days[-1])}, and the "
+            f"log ends on {to_date(last)}: the last outcome is not known yet",
+            f"pass cutoffs up to {to_date(last - horizon)}, a shorter horizon, or a later until"
+            if horizon <= last - first
+            else f"pass a shorter horizon, a longer log (its purchases begin on "
+            f"{to_date(first)}), or a later until",
         )
 
 

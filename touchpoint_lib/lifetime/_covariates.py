@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import formulaic
 import numpy as np
@@ -27,8 +27,30 @@ _WORD = re.compile(r"[^\W\d][\w.]*")
 _SIGNS = re.compile(r"[\s+*:\-()~\d.^]*")
 #: Spread of the weak prior that keeps a + b from running away: a factor of 20 either way.
 _SPREAD = 3.0
+#: Spread of a column beyond which (or below the inverse) its squares leave the floats.
+_WIDEST = 1e100
+#: What pandas calls the contents of columns of dtype object that hold numbers, or texts.
+_NUMBERS = ("integer", "floating", "mixed-integer-float", "decimal")
+_TEXTS = ("string", "boolean", "empty")
 
 Links = Mapping[str, Mapping[int, float]]
+
+
+@dataclass(frozen=True)
+class Words:
+    """What messages call the argument with the formula of a set, a row, and the frame."""
+
+    argument: str = "{set}_covariates"
+    row: str = "customer"
+    #: Of a prediction; that of a fit holds the rows.
+    frame: str = "covariates"
+
+    @property
+    def rows(self) -> str:
+        return f"{self.row}s"
+
+    def of(self, name: str) -> str:
+        return self.argument.format(set=name)
 
 
 @dataclass(frozen=True)
@@ -38,6 +60,8 @@ class Covariates:
     formulas: Mapping[str, str]
     levels: Mapping[str, list[str]]
     columns: Mapping[str, list[str]]
+    #: No field: files hold the formulas, not what they are called.
+    words: ClassVar[Words] = Words()
 
     @classmethod
     def build(cls, frame: pd.DataFrame, formulas: Mapping[str, str]) -> Self:
@@ -52,23 +76,23 @@ class Covariates:
         levels: dict[str, list[str]] = {}
         columns: dict[str, list[str]] = {}
         for name, formula in formulas.items():
-            for column in columns_used(name, formula, frame):
-                if _is_text(frame[column]):
+            for column in columns_used(name, formula, frame, cls.words):
+                check_filled(column, frame[column])
+                if _is_text(column, frame[column]):
                     # In the order of their names, or of the categories where there are some.
                     values = pd.Categorical(frame[column]).remove_unused_categories()
-                    texts = [str(value) for value in values.categories]
-                    levels[column] = list(dict.fromkeys(texts))
+                    levels[column] = _texts(column, values.categories)
                     if len(levels[column]) == 1:
                         raise fail(
-                            f"column {column!r} of {name}_covariates is {texts[0]!r} for all "
-                            "customers",
+                            f"column {column!r} of {cls.words.of(name)} is "
+                            f"{levels[column][0]!r} for all {cls.words.rows}",
                             "leave it out: nothing can be learned from it",
                         )
         for name, formula in formulas.items():
-            design = _design(name, formula, frame, levels)
+            design = _design(name, formula, frame, levels, cls.words)
             if design.shape[1] == 0:
-                raise fail(f"{name}_covariates is {formula!r}", "name at least one column")
-            _check_rank(name, design)
+                raise fail(f"{cls.words.of(name)} is {formula!r}", "name at least one column")
+            _check_rank(name, design, cls.words)
             columns[name] = [f"{name}[{column}]" for column in design.columns]
         return cls(dict(formulas), levels, columns)
 
@@ -81,6 +105,7 @@ class Covariates:
             not set(kept.formulas) <= sets
             or list(kept.columns) != list(kept.formulas)
             or not all(isinstance(text, str) for group in texts for text in group)
+            or not all(isinstance(group, list) for group in kept.levels.values())
             or any(len(set(group)) < len(group) for group in kept.levels.values())
         ):
             raise fail("the covariates of the file are damaged", "fit and save the model again")
@@ -99,15 +124,16 @@ class Covariates:
         InputError
             If a column is missing, has no value, or a level the fit has not seen.
         """
-        check_columns(frame, (), "covariates")
+        words = self.words
+        check_columns(frame, (), words.frame)
         if len(frame) == 0:
-            raise fail("covariates has no rows", "pass at least one customer")
+            raise fail(f"{words.frame} has no rows", f"pass at least one {words.row}")
         parts = []
         for name, formula in self.formulas.items():
-            part = _design(name, formula, frame, self.levels)
+            part = _design(name, formula, frame, self.levels, words)
             if [f"{name}[{column}]" for column in part.columns] != self.columns[name]:
                 raise fail(
-                    f"{name}_covariates gives {', '.join(part.columns)}, the fit had "
+                    f"{words.of(name)} gives {', '.join(part.columns)}, the fit had "
                     f"{', '.join(self.columns[name])}",
                     "fit the model again",
                 )
@@ -135,7 +161,7 @@ class Covariates:
         for i in range(k):
             if not moves[i].any():
                 continue
-            with np.errstate(over="ignore", under="ignore"):
+            with np.errstate(over="ignore", under="ignore", invalid="ignore"):
                 spread[i] = params[i] * np.exp(design @ (moves[i] * params[k:]))
             wild = ~(np.isfinite(spread[i]) & (spread[i] > 0))
             if wild.any():
@@ -236,38 +262,39 @@ def _penalty(theta: FloatArray, at: tuple[int, ...]) -> tuple[float, FloatArray,
     return (log_sum / _SPREAD) ** 2 / 2, gradient, hessian
 
 
-def columns_used(name: str, formula: str, frame: pd.DataFrame) -> list[str]:
+def columns_used(name: str, formula: str, frame: pd.DataFrame, words: Words) -> list[str]:
     """Return the columns a formula uses; raise where it is not a plain one."""
+    argument = words.of(name)
     quoted = re.findall(r"`([^`]*)`", formula)
     plain = re.sub(r"`[^`]*`", " ", formula)
-    words = _WORD.findall(plain)
-    odd = [word for word in words if "." in word and word not in _FUNCTIONS]
+    found = _WORD.findall(plain)
+    odd = [word for word in found if "." in word and word not in _FUNCTIONS]
     called = [word for word in re.findall(r"([^\W\d][\w.]*)\s*\(", plain) if word not in _FUNCTIONS]
     if odd or called or not _SIGNS.fullmatch(_WORD.sub("", plain)):
         culprit = (odd + called or [formula])[0]
         raise fail(
-            f"{name}_covariates has {culprit!r}",
+            f"{argument} has {culprit!r}",
             "a formula may join columns by +, : and *, and call "
             f"{', '.join(_FUNCTIONS)}; make other columns first",
         )
-    used = [word for word in words if word not in _FUNCTIONS] + quoted
+    used = [word for word in found if word not in _FUNCTIONS] + quoted
     outside = plain
     while (inner := re.sub(r"np\.\w+\([^()]*\)", " ", outside)) != outside:
         outside = inner
     if "-" in outside or "~" in outside.strip()[1:] or "Intercept" in used:
         raise fail(
-            f"{name}_covariates is {formula!r}",
+            f"{argument} is {formula!r}",
             "join columns by +, : and *; an intercept is always there",
         )
     missing = [column for column in used if column not in frame.columns]
     if missing:
         raise fail(
-            f"customers has no column {', '.join(map(repr, missing))}, which the formula of "
-            f"{name}_covariates names",
-            "join the covariates to the customers' frame",
+            f"{words.rows} has no column {', '.join(map(repr, missing))}, which the formula of "
+            f"{argument} names",
+            f"join the covariates to the frame of {words.rows}",
         )
     used = list(dict.fromkeys(used))
-    check_columns(frame, used, "customers")
+    check_columns(frame, used, words.rows)
     for column in used:
         kind = getattr(frame[column].dtype, "kind", "O")
         if kind in "mM":
@@ -275,32 +302,76 @@ def columns_used(name: str, formula: str, frame: pd.DataFrame) -> list[str]:
     return used
 
 
-def _is_text(column: pd.Series) -> bool:
-    return not (pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column))
+def check_filled(name: str, column: pd.Series) -> None:
+    """Raise where a value of ``column`` is missing."""
+    missing = np.flatnonzero(column.isna())
+    if missing.size:
+        raise fail(
+            f"{name} is missing at index {column.index[missing[0]]!r} ({missing.size} such values)",
+            "fill or remove them",
+        )
+
+
+def as_text(name: str, column: pd.Series) -> pd.Series:
+    """Return values, none of them missing, as texts: 1.0 as 1, whatever their dtype.
+
+    Raises
+    ------
+    InputError
+        If two values that differ have one text, such as 1 and "1".
+    """
+    codes, values = pd.factorize(column)
+    texts = np.array(_texts(name, values), dtype=object)
+    return pd.Series(texts[codes], index=column.index, dtype=object)
+
+
+def _texts(name: str, values: Any) -> list[str]:
+    """Return the texts of values that differ; raise where two texts do not."""
+    first: dict[str, Any] = {}
+    for value in values:
+        whole = isinstance(value, float | np.floating) and float(value).is_integer()
+        text = str(int(value)) if whole else str(value)
+        if text in first:
+            raise fail(
+                f"{name} holds both {first[text]!r} and {value!r}", "make all of it texts, or none"
+            )
+        first[text] = value
+    return list(first)
+
+
+def _is_text(name: str, column: pd.Series) -> bool:
+    if column.dtype != object:
+        return not (pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column))
+    kind = pd.api.types.infer_dtype(column)
+    if kind not in _NUMBERS + _TEXTS:
+        raise fail(
+            f"{name!r} is object, neither numeric nor text (it holds {kind} values)",
+            "convert it to numbers or to texts first",
+        )
+    return kind in _TEXTS
 
 
 def _design(
-    name: str, formula: str, frame: pd.DataFrame, levels: Mapping[str, list[str]]
+    name: str,
+    formula: str,
+    frame: pd.DataFrame,
+    levels: Mapping[str, list[str]],
+    words: Words,
 ) -> pd.DataFrame:
     """Return the columns of a formula without an intercept, every value checked."""
     data: dict[str, Any] = {}
-    for column in columns_used(name, formula, frame):
+    for column in columns_used(name, formula, frame, words):
         values = frame[column]
+        check_filled(column, values)
         if column not in levels:
             data[column] = check_values(column, values, index=frame.index)
             continue
-        if values.isna().any():
-            first = frame.index[int(np.flatnonzero(values.isna())[0])]
+        text = as_text(column, values)
+        strange = np.flatnonzero(~text.isin(levels[column]))
+        if strange.size:
             raise fail(
-                f"{column} is missing at index {first!r} ({int(values.isna().sum())} such values)",
-                "fill or remove them",
-            )
-        text = values.astype(str)
-        strange = ~text.isin(levels[column])
-        if strange.any():
-            raise fail(
-                f"{column} is {text[strange].iloc[0]!r} at index {strange.idxmax()!r}, which the "
-                "fit has not seen",
+                f"{column} is {text.iloc[strange[0]]!r} at index {frame.index[strange[0]]!r}, "
+                "which the fit has not seen",
                 f"the model knows {', '.join(levels[column])}",
             )
         data[column] = pd.Categorical(text, categories=levels[column])
@@ -316,23 +387,34 @@ def _design(
         # The message comes coloured, and over several lines.
         reason = " ".join(re.sub(r"\x1b\[[\d;]*m", "", str(error)).split())
         raise fail(
-            f"{name}_covariates {formula!r} cannot be read ({reason})", "correct it"
+            f"{words.of(name)} {formula!r} cannot be read ({reason})", "correct it"
         ) from None
     design = pd.DataFrame(matrix, index=frame.index).drop(columns="Intercept", errors="ignore")
     for column in design.columns:
-        check_values(f"{column} of {name}_covariates", design[column], index=frame.index)
+        check_values(f"{column} of {words.of(name)}", design[column], index=frame.index)
     return design
 
 
-def _check_rank(name: str, design: pd.DataFrame) -> None:
-    """Raise where a column is constant or follows from the others."""
+def _check_rank(name: str, design: pd.DataFrame, words: Words) -> None:
+    """Raise where a column is constant, out of all bounds, or follows from the others."""
     values = design.to_numpy(dtype=np.float64)
+    size = np.abs(values).max(axis=0)
+    values = values / np.where(size > 0, size, 1.0)
     spread = values.std(axis=0)
-    flat = spread <= 1e-12 * np.abs(values).max(axis=0)
+    flat = spread <= 1e-12
     if flat.any():
         raise fail(
-            f"{design.columns[flat.argmax()]!r} of {name}_covariates is the same for all customers",
+            f"{design.columns[flat.argmax()]!r} of {words.of(name)} is the same for all "
+            f"{words.rows}",
             "leave it out: nothing can be learned from it",
+        )
+    wild = (size * spread > _WIDEST) | (size * spread < 1 / _WIDEST)
+    if wild.any():
+        worst = int(wild.argmax())
+        raise fail(
+            f"{design.columns[worst]!r} of {words.of(name)} reaches {size[worst]:g}, in a unit "
+            "whose squares no float can hold",
+            f"rescale it: its spread must be between {1 / _WIDEST:g} and {_WIDEST:g}",
         )
     scaled = (values - values.mean(axis=0)) / spread
     correlation = scaled.T @ scaled / len(scaled)
@@ -340,6 +422,6 @@ def _check_rank(name: str, design: pd.DataFrame) -> None:
         share = np.linalg.lstsq(correlation[:j, :j], correlation[:j, j], rcond=None)[0]
         if 1 - share @ correlation[:j, j] < 1e-10:
             raise fail(
-                f"{design.columns[j]!r} of {name}_covariates follows from the columns before it",
+                f"{design.columns[j]!r} of {words.of(name)} follows from the columns before it",
                 "leave it out",
             )

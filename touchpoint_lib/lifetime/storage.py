@@ -71,7 +71,7 @@ def from_content(content: Mapping[str, Any], where: str) -> LifetimeModel:
         return _MODELS[content["model"]]._from_saved(content)
     except InputError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise fail(
             f"{where!r} is incomplete or damaged ({error})", "fit and save the model again"
         ) from None

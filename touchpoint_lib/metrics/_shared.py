@@ -16,6 +16,9 @@ from touchpoint_lib._checks import FloatArray, InputError, check_number, check_v
 
 BoolArray = npt.NDArray[np.bool_]
 
+#: A smaller half width takes more cases than there are people, and leaves the range of floats.
+_FINEST = 1e-6
+
 
 class HoldoutTooSmallError(InputError):
     """The holdout has too few cases for the precision that was asked for."""
@@ -45,11 +48,8 @@ def truth_and_score(actual: Any, score: Any, name: str = "score") -> tuple[BoolA
 
 def flags(name: str, values: Any) -> BoolArray:
     """Return ``values`` as booleans; raise unless every one is 0 or 1."""
-    array = np.asarray(values)
-    check_list(name, array)
-    if array.dtype == bool:
-        return array
     numbers = check_values(name, values, index=index_of(values))
+    check_list(name, numbers)
     if ((numbers != 0) & (numbers != 1)).any():
         odd = numbers[(numbers != 0) & (numbers != 1)][0]
         raise fail(f"{name} has the value {odd:g}", "every value must be 0 or 1 (or bool)")
@@ -114,7 +114,7 @@ def wilson_cases(rate: float, half_width: float, level: float) -> float:
 
 def check_precision(value: Any) -> float:
     """Return the half width of an interval that is asked for."""
-    return check_number("precision", value, gt=0, lt=0.5)
+    return check_number("precision", value, gt=0, ge=_FINEST, lt=0.5)
 
 
 def shortfall(name: str, value: float, low: float, high: float, cases: str, needed: float) -> str:
@@ -144,5 +144,7 @@ def quantile_cuts(values: FloatArray, bins: int) -> FloatArray:
     above = values[values > values.min()]
     if above.size == 0:
         return np.empty(0)
+    # As many classes as values part all that differ: more would find the same cuts.
+    bins = min(bins, len(values))
     cuts = np.quantile(values, np.arange(1, bins) / bins, method="higher")
     return np.unique(np.maximum(cuts, above.min()))

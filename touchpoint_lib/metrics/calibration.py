@@ -242,7 +242,8 @@ def calibration_table(
     probability : array of float, shape (n,)
         In [0, 1].
     bins : int
-        Number of quantile bins; equal probabilities stay together, so there may be fewer.
+        Number of quantile bins; equal probabilities stay together, so there may be fewer, and
+        never more than rows.
     level : float
         Of Wilson's interval for the observed rate, in (0, 1).
 

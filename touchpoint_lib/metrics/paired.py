@@ -25,6 +25,7 @@ from touchpoint_lib.metrics._shared import (
     check_aligned,
     check_list,
     check_threshold,
+    index_of,
     truth_and_score,
 )
 from touchpoint_lib.metrics.ranking import auc_covariance
@@ -164,6 +165,7 @@ def compare_predictions(
     repeats = check_integer("resamples", resamples, ge=100)
     generator = np.random.default_rng(check_integer("seed", seed, ge=0))
     codes, n_customers = _cluster_codes(actual, customers)
+    _check_indexes({f"scores[{name!r}]": scores[name] for name in named} | {"customers": customers})
     rule = _one_rule(
         threshold=threshold,
         n_flagged=n_flagged,
@@ -249,6 +251,13 @@ def _cluster_codes(actual: Any, customers: Any) -> tuple[npt.NDArray[np.intp] | 
             "name every customer, or leave the rows out",
         )
     return codes, len(distinct)
+
+
+def _check_indexes(given: Mapping[str, Any]) -> None:
+    """Raise unless all that have an index have the same; ``actual`` may be without one."""
+    labelled = [one for one in given.items() if index_of(one[1]) is not None]
+    for other in labelled[1:]:
+        check_aligned(labelled[0], other)
 
 
 def _one_rule(**criteria: Any) -> tuple[str, Any]:

@@ -36,6 +36,8 @@ from touchpoint_lib.metrics._shared import (
 _RESAMPLES = 2000
 #: From so many groups of like rows on, drawing rows is faster than drawing groups.
 _MANY_GROUPS = 1000
+#: With fewer cases resamples of them vary too little.
+_FEW = 30
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,9 @@ def prediction_rates(
     seed : int
         Of the bootstrap.
     precision : float, optional
-        In (0, 0.5): the half width that both intervals must have at most.
+        In [1e-6, 0.5): the half width that both intervals must have at most. Of a bootstrap at a
+        rate of 0 or 1, or on fewer than 30 cases, Wilson's half width is held to it as well. With
+        weights the cases are Kish's effective number, (sum w)^2 / sum w^2.
 
     Returns
     -------
@@ -154,6 +158,7 @@ def prediction_rates(
     References
     ----------
     Wilson (1927), "Probable inference, the law of succession, and statistical inference".
+    Kish (1992), "Weighting for unequal P_i", Journal of Official Statistics 8 (effective number).
 
     Examples
     --------
@@ -211,26 +216,51 @@ def prediction_rates(
         omission_rate_high=bounds[3],
     )
     if wanted is not None:
-        _check_widths(result, wanted, level, resampled)
+        effective = (_effective(weight[flagged]), _effective(weight[truth])) if resampled else None
+        _check_widths(result, wanted, level, effective)
     return result
 
 
-def _check_widths(rates: PredictionRates, precision: float, level: float, resampled: bool) -> None:
-    """Raise if an interval is wider than twice ``precision``."""
+def _check_widths(
+    rates: PredictionRates, precision: float, level: float, effective: tuple[float, float] | None
+) -> None:
+    """Raise if an interval is wider than twice ``precision``.
+
+    ``effective`` are the cases behind either rate where the intervals are a bootstrap's.
+    """
     short = []
-    for name, n, kind in (
-        ("error_rate", rates.n_flagged, "flagged"),
-        ("omission_rate", rates.n_actual, "to be found"),
+    for place, (name, n, kind) in enumerate(
+        (
+            ("error_rate", rates.n_flagged, "flagged"),
+            ("omission_rate", rates.n_actual, "to be found"),
+        )
     ):
         rate, low, high = (getattr(rates, name + side) for side in ("", "_low", "_high"))
+        cases, by_wilson, size = f"{n:,.10g} {kind}", effective is None, n
+        if effective is not None and (rate in (0, 1) or effective[place] < _FEW):
+            size = effective[place]
+            bounds = wilson_interval(rate * size, size, level)
+            if bounds[1] - bounds[0] > high - low:
+                low, high = bounds
+                cases, by_wilson = f"{cases} (Wilson's on {size:,.1f} effective cases)", True
         half = (high - low) / 2
         if not half <= precision:
             needed = (
-                n * (half / precision) ** 2 if resampled else wilson_cases(rate, precision, level)
+                wilson_cases(rate, precision, level) * n / size
+                if by_wilson and size
+                else n * (half / precision) ** 2
             )
-            short.append(shortfall(name, rate, low, high, f"{n:,.10g} {kind}", needed))
+            short.append(shortfall(name, rate, low, high, cases, needed))
     if short:
         raise too_small(short, precision)
+
+
+def _effective(weight: FloatArray) -> float:
+    """Return Kish's effective number of cases."""
+    if not weight.any():
+        return 0.0
+    relative = weight / weight.max()
+    return float(relative.sum() ** 2 / (relative**2).sum())
 
 
 def _bootstrap(

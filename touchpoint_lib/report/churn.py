@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from touchpoint_lib._checks import InputError
+from touchpoint_lib._checks import InputError, fail
+from touchpoint_lib.churn._boosting import SMALLEST_LEAF
 from touchpoint_lib.churn._stack import customer_folds
 from touchpoint_lib.churn.influence import Influence
 from touchpoint_lib.churn.model import ChurnModel
-from touchpoint_lib.metrics.calibration import CalibrationSlope, expected_rates
+from touchpoint_lib.metrics._shared import truth_and_score
+from touchpoint_lib.metrics.calibration import calibration_slope, expected_rates
 from touchpoint_lib.metrics.paired import compare_predictions
 from touchpoint_lib.metrics.rates import prediction_rates
 from touchpoint_lib.metrics.thresholds import choose_threshold
@@ -35,6 +37,8 @@ RFM_COLUMNS = (
 WITHOUT, TESTED, IN_USE = "without them", "with them, as tested", "with them, in use"
 #: Customers of either outcome that a churn model and its two rates need at least.
 _LEAST = 100
+#: Customers that two halves need, each to grow trees on.
+_FEWEST = 4 * SMALLEST_LEAF
 _RATES = ("error_rate", "omission_rate")
 
 
@@ -50,15 +54,21 @@ def too_few_verdict(panel: pd.DataFrame) -> str:
     --------
     >>> import pandas as pd
     >>> too_few_verdict(pd.DataFrame({"buys": [True] * 300 + [False] * 20}))
-    'Only 20 of 320 customers stayed away: a churn model needs at least 100 of either kind, ...'
+    'Only 20 of 320 customers stayed away: a churn model needs at least 400, and 100 of either ...'
     """
     bought, n = int(panel["buys"].sum()), len(panel)
     fewer, did = min((bought, "bought again"), (n - bought, "stayed away"))
-    if fewer >= _LEAST:
+    if fewer < _LEAST:
+        few = f"Only {fewer:,}" if fewer else "None"
+        says = f"{few} of {_counted(n, 'customer')} {did}"
+    elif n < _FEWEST:
+        says = f"There are only {n:,} customers"
+    else:
         return ""
     return (
-        f"Only {fewer:,} of {n:,} customers {did}: a churn model needs at least {_LEAST} of "
-        "either kind, to be fitted and to be judged. The models above stand alone."
+        f"{says}: a churn model needs at least {_FEWEST}, and {_LEAST} of either kind, to be "
+        "fitted and to be judged. The lifetime models stand alone, and the sections about the "
+        "churn model stay empty."
     )
 
 
@@ -113,6 +123,10 @@ def leak_verdict(screen: pd.DataFrame, cost: pd.DataFrame) -> str:
         From `leak_cost_data` of the flagged columns.
     """
     flagged = [str(name) for name in screen.index[screen["flagged"]]]
+    if not flagged:
+        return f"Of {_counted(len(screen), 'column')} none knows the future."
+    _require_rates(cost)
+    one = len(flagged) == 1
     tested, used, honest = (cost.loc[name] for name in (TESTED, IN_USE, WITHOUT))
     worse = used["error_rate"] - honest["error_rate"]
     low, high = used["error_difference_low"], used["error_difference_high"]
@@ -120,10 +134,11 @@ def leak_verdict(screen: pd.DataFrame, cost: pd.DataFrame) -> str:
         "worse than" if low > 0 else "better than" if high < 0 else "not clearly different from"
     )
     return (
-        f"Of {len(screen):,} columns {len(flagged)} know the future: {_listed(flagged)}. A model "
-        f"with them promises to be wrong for {tested['error_rate']:.0%} of the "
-        f"{tested['n_flagged']:,.0f} it flags as buyers. In use, where these columns end at the "
-        f"cutoff, it is wrong for {used['error_rate']:.0%}: {beside} the model without them "
+        f"Of {_counted(len(screen), 'column')} {len(flagged):,} {'knows' if one else 'know'} the "
+        f"future: {_listed(flagged)}. A model with {'it' if one else 'them'} promises to be wrong "
+        f"for {tested['error_rate']:.0%} of the {tested['n_flagged']:,.0f} it flags as buyers. In "
+        f"use, where {'this column ends' if one else 'these columns end'} at the cutoff, it is "
+        f"wrong for {used['error_rate']:.0%}: {beside} the model without {'it' if one else 'them'} "
         f"({honest['error_rate']:.0%}; difference {100 * worse:+.1f} points, 95%: "
         f"{100 * low:+.1f} to {100 * high:+.1f})."
     )
@@ -141,14 +156,17 @@ def reach_verdict(ranked: Influence, panel: pd.DataFrame) -> str:
     """
     known = [name for name in RFM_COLUMNS if name in panel]
     carried = ranked.share_of([name for name in ranked.columns.index if name not in known])
+    if np.isnan(carried.share):
+        return "No column has any influence on customers that the trees have not seen."
     says = (
-        f"{carried.share:.0%} of the influence (95%: {carried.share_low:.0%} to "
-        f"{carried.share_high:.0%}) lies with the {carried.n_columns:,} columns beyond the "
-        f"{len(known)} of RFM"
+        f"{carried.share:.0%} of the influence ({ranked.level:.0%}: {carried.share_low:.0%} to "
+        f"{carried.share_high:.0%}) lies with the {_counted(carried.n_columns, 'column')} beyond "
+        f"the {len(known)} of RFM"
     )
     first = ranked.columns["group"] == ranked.groups.index[0]
     inside = [name for name in known if first[name]]
-    if not inside:
+    # With RFM columns alone, or with none, the group is wholly on one side.
+    if len(inside) in (0, int(first.sum())):
         return f"{says}."
     return (
         f"{says}; but the leading group, whose {int(first.sum()):,} columns go together, has "
@@ -167,19 +185,19 @@ def gain_verdict(comparison: pd.DataFrame, gain: pd.DataFrame) -> str:
         The same of the model with a few columns, which is its baseline, and the one to be used,
         its last row.
     """
+    _require_rates(comparison)
     baseline, few = str(comparison.attrs["baseline"]), str(gain.attrs["baseline"])
     best = str(gain.index[-1])
     plain, first, last = (comparison.loc[name] for name in (baseline, few, best))
     more = gain.loc[best]
     return (
-        f"Where each flags {last['n_flagged']:,.0f} customers as buyers, {baseline} is wrong for "
+        f"Where each flags {_counted(last['n_flagged'], 'customer')}, {baseline} is wrong for "
         f"{plain['error_rate']:.1%} and misses {plain['omission_rate']:.1%} of the buyers; {few} "
         f"{first['error_rate']:.1%} and {first['omission_rate']:.1%}; {best} "
-        f"{last['error_rate']:.1%} and {last['omission_rate']:.1%}. {best[0].upper()}{best[1:]} "
+        f"{last['error_rate']:.1%} and {last['omission_rate']:.1%}. So {best} "
         f"{_side(last, 'error')} {baseline} (error rate {_points(last, 'error')}; AUC "
         f"{last['auc']:.3f} against {plain['auc']:.3f}, difference "
-        f"{last['auc_difference']:+.3f}, 95%: {last['auc_difference_low']:+.3f} to "
-        f"{last['auc_difference_high']:+.3f}), and {_side(more, 'error')} {few} "
+        f"{last['auc_difference']:+.3f}{_reach(last)}), and {_side(more, 'error')} {few} "
         f"({_points(more, 'error')})."
     )
 
@@ -206,13 +224,21 @@ def thresholds_data(
     Returns
     -------
     DataFrame
-        Index ``criterion``; threshold, n_flagged, and for both rates promised (by the
-        probabilities themselves), came, low and high (95%, Wilson). NaN where no threshold meets
-        the criterion or nobody is flagged.
+        Index ``criterion``; threshold (inf where nobody is worth a contact), n_flagged, and for
+        both rates promised (by the probabilities themselves), came, low and high (95%, Wilson).
+        NaN where no threshold meets the criterion; error rates also where nobody is flagged.
+
+    Raises
+    ------
+    InputError
+        If the probabilities do not fit ``actual``, or a criterion is none.
     """
+    truth_and_score(actual, probability, "probability")
     half = customer_folds(np.arange(len(actual)), actual.to_numpy(), 2, seed) == 1
     rows = {}
     for name, criterion in criteria.items():
+        # A perfect score meets every criterion: one that is wrong in itself raises here.
+        choose_threshold([True, False], [1.0, 0.0], **criterion)
         try:
             cut = choose_threshold(actual[half], probability[half], **criterion)
         except InputError:
@@ -235,7 +261,9 @@ def thresholds_data(
     return table
 
 
-def thresholds_verdict(data: pd.DataFrame, name: str, slope: CalibrationSlope) -> str:
+def thresholds_verdict(
+    data: pd.DataFrame, name: str, actual: pd.Series, probability: pd.Series
+) -> str:
     """Return what one threshold promised and brought, and whether probabilities can be read so.
 
     Parameters
@@ -244,27 +272,28 @@ def thresholds_verdict(data: pd.DataFrame, name: str, slope: CalibrationSlope) -
         From `thresholds_data`.
     name : str
         Of the criterion.
-    slope : CalibrationSlope
-        From `calibration_slope` of the same probabilities.
+    actual, probability : Series
+        As for `thresholds_data`.
     """
     row = data.loc[name]
-    sound = slope.slope_low <= 1 <= slope.slope_high
-    reads = (
-        f"Its probabilities {'can' if sound else 'cannot quite'} be taken at their word: slope "
-        f"{slope.slope:.2f} (95%: {slope.slope_low:.2f} to {slope.slope_high:.2f}), where 1 is "
-        "right."
+    reads = _slope_sentence(actual, probability)
+    if np.isnan(row["threshold"]):
+        return f"No threshold meets the rule “{name}”. {reads}"
+    if row["n_flagged"] == 0:
+        return f"By the rule “{name}” nobody is flagged. {reads}"
+    missed = (
+        f"; it missed {row['omission_rate_came']:.0%} of the buyers "
+        f"(promised: {row['omission_rate_promised']:.0%})"
+        if row["omission_rate_came"] >= 0
+        else ""
     )
-    if not row["n_flagged"] > 0:
-        return f"No threshold flags anybody by the rule “{name}”. {reads}"
     kept = row["error_rate_low"] <= row["error_rate_promised"] <= row["error_rate_high"]
     return (
         f"By the rule “{name}” the threshold is {row['threshold']:.0%}. On the half of the "
         f"customers that had no say in it, it promised an error rate of "
         f"{row['error_rate_promised']:.1%} and had {row['error_rate_came']:.1%} (95%: "
         f"{row['error_rate_low']:.1%} to {row['error_rate_high']:.1%}): "
-        f"{'kept within chance' if kept else 'not kept'}; it missed "
-        f"{row['omission_rate_came']:.0%} of the buyers "
-        f"(promised: {row['omission_rate_promised']:.0%}). {reads}"
+        f"{'kept within chance' if kept else 'not kept'}{missed}. {reads}"
     )
 
 
@@ -277,13 +306,13 @@ def reach_caution(panel: pd.DataFrame, now: pd.DataFrame) -> str:
         The indicators of the fit, and of today, with ``T``.
     """
     oldest = float(panel["T"].max())
-    older = float((now["T"] > oldest).mean())
+    older = int((now["T"] > oldest).sum())
     if older == 0:
         return "No customer of today is older than those that the model learnt from."
     return (
-        f"Caution: {older:.0%} of today's customers are older than any that the model learnt from "
-        f"(first purchase more than {oldest:,.0f} days ago), so it extrapolates: trust the order "
-        "of the customers more than the probability."
+        f"Caution: {older:,} of today's {_counted(len(now), 'customer')} first bought longer ago "
+        f"than any that the model learnt from (more than {_counted(oldest, 'day')}), so it "
+        "extrapolates: trust the order of the customers more than the probability."
     )
 
 
@@ -295,10 +324,11 @@ def churn_tile(comparison: pd.DataFrame, best: str) -> Tile:
     comparison, best
         As for `gain_verdict`.
     """
+    _require_rates(comparison)
     row, baseline = comparison.loc[best], str(comparison.attrs["baseline"])
     plain = comparison.loc[baseline]
     return Tile(
-        f"Error rate of the {row['n_flagged']:,.0f} likeliest buyers",
+        f"Error rate of the {_counted(row['n_flagged'], 'likeliest buyer')}",
         f"{row['error_rate']:.1%}",
         f"less {baseline}'s: {_points(row, 'error')}",
         f"{baseline}: {plain['error_rate']:.1%}",
@@ -313,14 +343,51 @@ def churn_sentence(comparison: pd.DataFrame, best: str) -> str:
     comparison, best
         As for `gain_verdict`.
     """
+    _require_rates(comparison)
     row, baseline = comparison.loc[best], str(comparison.attrs["baseline"])
     plain = comparison.loc[baseline]
     return (
-        f"Who buys again: of the {row['n_flagged']:,.0f} customers whom {best} of churn models "
-        f"takes for the likeliest buyers {row['error_rate']:.1%} did not buy, by {baseline} "
-        f"{plain['error_rate']:.1%} of as many ({_points(row, 'error')}), so "
-        f"it {_side(row, 'error')} {baseline}."
+        f"Who buys again: of the {_counted(row['n_flagged'], 'likeliest buyer')} by the churn "
+        f"model ({best}) {row['error_rate']:.1%} did not buy, of as many by {baseline} "
+        f"{plain['error_rate']:.1%} ({_points(row, 'error')}), so it {_side(row, 'error')} "
+        f"{baseline}."
     )
+
+
+def _require_rates(comparison: pd.DataFrame) -> None:
+    """Raise where a rate has no case: a verdict on it would be one on nothing."""
+    for rate in _RATES:
+        empty = comparison.index[comparison[rate].isna()]
+        if len(empty):
+            raise fail(
+                f"the comparison has no {rate} of {empty[0]!r}",
+                "compare on customers of whom some bought, and flag at least one",
+            )
+
+
+def _counted(number: Any, noun: str) -> str:
+    """Return a number and what it counts, in the singular for 1."""
+    return f"{number:,.0f} {noun}{'' if number == 1 else 's'}"
+
+
+def _slope_sentence(actual: pd.Series, probability: pd.Series) -> str:
+    """Return whether probabilities can be read as such, or why a slope does not say."""
+    try:
+        slope = calibration_slope(actual, probability)
+    except InputError as error:
+        return f"Its probabilities have no calibration slope: {error}."
+    sound = slope.slope_low <= 1 <= slope.slope_high
+    return (
+        f"Its probabilities {'can' if sound else 'cannot quite'} be taken at their word: slope "
+        f"{slope.slope:.2f} (95%: {slope.slope_low:.2f} to {slope.slope_high:.2f}), where 1 is "
+        "right."
+    )
+
+
+def _reach(row: Any) -> str:
+    """Return the interval of a difference of AUC, or nothing where its variance is none."""
+    low, high = row["auc_difference_low"], row["auc_difference_high"]
+    return "" if np.isnan(low) else f", 95%: {low:+.3f} to {high:+.3f}"
 
 
 def _side(row: Any, rate: str) -> str:

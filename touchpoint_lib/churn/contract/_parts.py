@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
-from touchpoint_lib._checks import FloatArray, InputError, fail
+from touchpoint_lib._checks import FloatArray, fail
 from touchpoint_lib.churn.contract._risk_sets import (
     IntArray,
     PartialLikelihood,
@@ -17,7 +16,13 @@ from touchpoint_lib.churn.contract._risk_sets import (
     concordant_pairs,
 )
 from touchpoint_lib.churn.contract.survival_curve import Tenures, check_present
-from touchpoint_lib.lifetime._covariates import Covariates, columns_used
+from touchpoint_lib.lifetime._covariates import (
+    Covariates,
+    Words,
+    as_text,
+    check_filled,
+    columns_used,
+)
 from touchpoint_lib.lifetime._newton import LOOSEST, RUNAWAY, Optimum
 
 #: The name under which `Covariates` keeps the one formula of a Cox model.
@@ -26,28 +31,15 @@ SET = "hazard"
 _NOTHING = 1e-10
 
 
-@contextmanager
-def own_words() -> Iterator[None]:
-    """Say in errors of `Covariates` what the argument and the frame are called here."""
-    try:
-        yield
-    except InputError as error:
-        text = str(error)
-        for theirs, ours in (
-            (f"{SET}_covariates", "covariates"),
-            ("all customers", "all subscriptions"),
-            ("customers has no column", "subscriptions has no column"),
-            ("the customers' frame", "the frame of subscriptions"),
-            ("covariates has no rows", "subscriptions has no rows"),
-            ("at least one customer", "at least one subscription"),
-        ):
-            text = text.replace(theirs, ours)
-        raise InputError(text) from None
+class HazardCovariates(Covariates):
+    """The one formula of a Cox model, over columns of ``subscriptions``."""
+
+    words: ClassVar[Words] = Words("covariates", "subscription", "subscriptions")
 
 
 def read_design(
     frame: pd.DataFrame, covariates: str | list[str], outcome: Sequence[str]
-) -> tuple[Covariates, FloatArray]:
+) -> tuple[HazardCovariates, FloatArray]:
     """Return how the covariates become a design, and the design of ``frame``.
 
     ``outcome`` are the columns that no covariate may be.
@@ -55,20 +47,20 @@ def read_design(
     formula = covariates
     if not isinstance(formula, str):
         formula = " + ".join(f"`{column}`" for column in formula)
-    with own_words():
-        for column in columns_used(SET, formula, frame):
-            if column in outcome:
-                raise fail(
-                    f"covariates has {column!r}, which is the outcome itself",
-                    "leave it out: it is known only afterwards",
-                )
-            if (frame[column] == frame[column].iloc[0]).all():
-                raise fail(
-                    f"{column!r} of covariates is the same for all subscriptions",
-                    "leave it out: nothing can be learned from it",
-                )
-        kept = Covariates.build(frame, {SET: formula})
-        return kept, kept.matrix(frame)
+    for column in columns_used(SET, formula, frame, HazardCovariates.words):
+        if column in outcome:
+            raise fail(
+                f"covariates has {column!r}, which is the outcome itself",
+                "leave it out: it is known only afterwards",
+            )
+        check_filled(column, frame[column])
+        if (frame[column] == frame[column].iloc[0]).all():
+            raise fail(
+                f"{column!r} of covariates is the same for all subscriptions",
+                "leave it out: nothing can be learned from it",
+            )
+    kept = HazardCovariates.build(frame, {SET: formula})
+    return kept, kept.matrix(frame)
 
 
 def coefficient_names(covariates: Covariates) -> list[str]:
@@ -83,13 +75,8 @@ def stratum_of(
         return np.zeros(len(frame), dtype=np.int64), [""]
     check_present(frame, [strata])
     column = frame[strata]
-    if column.isna().any():
-        first = frame.index[int(np.flatnonzero(column.isna())[0])]
-        raise fail(
-            f"{strata} is missing at index {first!r} ({int(column.isna().sum())} such values)",
-            "fill or remove them",
-        )
-    text = column.astype(str)
+    check_filled(strata, column)
+    text = as_text(strata, column)
     levels = sorted(set(text)) if known is None else known
     codes = pd.Index(levels).get_indexer(pd.Index(text))
     strange = np.flatnonzero(codes < 0)

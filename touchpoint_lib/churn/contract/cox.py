@@ -35,7 +35,6 @@ from touchpoint_lib.churn.contract._storage import (
 from touchpoint_lib.churn.contract._trend import trend_test
 from touchpoint_lib.churn.contract.survival_curve import Tenures, check_present, read_tenures
 from touchpoint_lib.lifetime._base import all_or_nothing
-from touchpoint_lib.lifetime._covariates import Covariates
 from touchpoint_lib.lifetime._estimates import ConvergenceWarning
 from touchpoint_lib.lifetime._newton import minimise
 
@@ -116,7 +115,7 @@ class CoxModel:
     _start: float
     #: By stratum; "" without strata.
     _baseline: dict[str, Baseline]
-    _covariates: Covariates
+    _covariates: parts.HazardCovariates
     _centre: FloatArray
     #: Likelihood, standardised coefficients and their scale, and the data; None after `load`.
     _fitted: tuple[PartialLikelihood, FloatArray, FloatArray, Tenures] | None = None
@@ -437,7 +436,7 @@ class CoxModel:
         content = read_model(path, FORMAT, FORMAT_VERSION)
         try:
             return cls._from_saved(content)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise fail(
                 f"{str(path)!r} is incomplete or damaged ({error})", "fit and save the model again"
             ) from None
@@ -455,7 +454,7 @@ class CoxModel:
         model.n_subscriptions_ = check_number("n_subscriptions", content["n_subscriptions"], gt=0)
         model.n_ended_ = check_number("n_ended", content["n_ended"], gt=0)
         model._start = check_number("start", content["start"], ge=0)
-        model._baseline = read_baselines(content)
+        model._baseline = read_baselines(content, model.strata)
         return model
 
     def __repr__(self) -> str:
@@ -475,8 +474,7 @@ class CoxModel:
     def _risk(self, subscriptions: pd.DataFrame) -> tuple[FloatArray, IntArray, list[str]]:
         """Return by what each row multiplies the baseline, and its stratum."""
         self._require_fit()
-        with parts.own_words():
-            design = self._covariates.matrix(subscriptions)
+        design = self._covariates.matrix(subscriptions)
         unit = subscriptions.attrs.get("unit")
         if None not in (unit, self.unit_) and unit != self.unit_:
             raise fail(
@@ -484,7 +482,8 @@ class CoxModel:
                 f"pass tenures in {self.unit_!r}",
             )
         codes, levels = parts.stratum_of(subscriptions, self.strata, list(self._baseline))
-        with np.errstate(over="ignore"):
+        # inf - inf is NaN: check_risk names both.
+        with np.errstate(over="ignore", invalid="ignore"):
             risk = np.exp((design - self._centre) @ self.params_.to_numpy())
         parts.check_risk(risk)
         return risk, codes, levels

@@ -15,6 +15,8 @@ from touchpoint_lib.metrics._shared import BoolArray, flags
 
 IntArray = npt.NDArray[np.int64]
 
+#: The largest number up to which floats hold every whole number.
+_MOST = 2.0**53
 _CURVE = ["time", "n_at_risk", "n_ended", "survival", "lower", "upper", "standard_error"]
 
 
@@ -43,6 +45,11 @@ def read_tenures(
     frame = subscriptions
     if count is not None:
         weight = check_values(count, frame[count], ge=0, whole=True, index=frame.index)
+        if weight.sum() > _MOST:
+            raise fail(
+                f"{count} adds up to {weight.sum():g}",
+                f"no more than {_MOST:g} subscriptions can be counted exactly: use a larger unit",
+            )
         frame = frame[weight > 0]
     index = frame.index
     times = check_values(tenure, frame[tenure], ge=0, index=index)
@@ -156,15 +163,19 @@ def kaplan_meier(
     data = read_tenures(subscriptions, tenure, ended, entry, count)
     codes, labels = _grouped(data, groups)
     curves = []
-    for code, label in enumerate(labels):
-        mine = codes == code
+    by_group = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
+    for label, mine in zip(labels, by_group, strict=True):
         start = None if data.entry is None else data.entry[mine]
         where = "" if groups is None else f" of {groups} {label!r}"
         _check_observed(data.tenure[mine], start, where)
         curve = _curve(data.tenure[mine], data.ended[mine], start, data.count[mine], level, where)
-        curves.append(curve if groups is None else curve.assign(group=label))
+        curves.append(curve)
     medians = [_median(curve) for curve in curves]
-    table = pd.concat(curves, ignore_index=True)[["group"] * (groups is not None) + _CURVE]
+    # One frame of all groups: thousands of small ones would take most of the time.
+    table = pd.DataFrame({name: np.concatenate([c[name] for c in curves]) for name in _CURVE})
+    if groups is not None:
+        lengths = [len(curve["time"]) for curve in curves]
+        table.insert(0, "group", pd.Series(labels).repeat(lengths).reset_index(drop=True))
     table.attrs["level"] = level
     table.attrs["median"] = medians[0]
     if groups is not None:
@@ -213,11 +224,18 @@ def retention_at(curve: pd.DataFrame, times: Any) -> pd.DataFrame:
     wanted = np.atleast_1d(check_values("times", times))
     if wanted.ndim != 1 or wanted.size == 0:
         raise fail(f"times has shape {wanted.shape}", "pass a number or a list of numbers")
+    if len(curve) == 0:
+        raise fail("curve has no rows", "pass what kaplan_meier returns")
     grouped = "group" in curve.columns
     parts = []
     for label, part in curve.groupby("group", sort=False) if grouped else [(None, curve)]:
-        known = part["time"].to_numpy()
         where = f" of group {label!r}" if grouped else ""
+        known = check_values("time of curve", part["time"])
+        if (np.diff(known) <= 0).any():
+            raise fail(
+                f"the times of the curve{where} do not rise",
+                "pass what kaplan_meier returns, in its order",
+            )
         outside = (wanted < known[0]) | (wanted > known[-1])
         if outside.any():
             raise fail(
@@ -271,7 +289,8 @@ def _curve(
     count: FloatArray,
     level: float,
     where: str,
-) -> pd.DataFrame:
+) -> dict[str, npt.NDArray[Any]]:
+    """Return the columns of the curve of one group."""
     from statsmodels.duration.survfunc import SurvfuncRight
 
     fitted = SurvfuncRight(tenure, ended.astype(np.float64), entry=entry, freq_weights=count)
@@ -299,25 +318,22 @@ def _curve(
         # 1 to the power of NaN is 1.
         power = np.where(survival < 1, np.exp(width), np.nan)
         lower, upper = np.where(survival < 1, [survival**power, survival ** (1 / power)], np.nan)
-    table = pd.DataFrame(
-        {
-            "time": np.concatenate([head, time, tail]),
-            "n_at_risk": n.astype(np.int64),
-            "n_ended": d.astype(np.int64),
-            "survival": survival,
-            "lower": lower,
-            "upper": upper,
-            "standard_error": survival * relative,
-        }
-    )
     if head:
-        table.loc[0, ["lower", "upper"]] = 1.0
-    return table
+        lower[0] = upper[0] = 1.0
+    return {
+        "time": np.concatenate([head, time, tail]),
+        "n_at_risk": n.astype(np.int64),
+        "n_ended": d.astype(np.int64),
+        "survival": survival,
+        "lower": lower,
+        "upper": upper,
+        "standard_error": survival * relative,
+    }
 
 
-def _median(curve: pd.DataFrame) -> dict[str, float]:
+def _median(curve: dict[str, npt.NDArray[Any]]) -> dict[str, float]:
     """Return when survival, and the bounds of its interval, fall to one half; inf where never."""
-    time, gone = curve["time"].to_numpy(), curve["survival"].to_numpy() == 0
+    time, gone = curve["time"], curve["survival"] == 0
 
     def crossing(values: Any) -> float:
         at = np.flatnonzero(np.asarray(values) <= 0.5 + 1e-12)
@@ -332,41 +348,72 @@ def _median(curve: pd.DataFrame) -> dict[str, float]:
 
 
 def _log_rank(data: Tenures, codes: IntArray, groups: str, labels: list[Any]) -> dict[str, float]:
-    from statsmodels.duration.survfunc import survdiff
+    """Return the log-rank test from weighted tables, however many a row stands for.
 
-    _check_comparable(data, codes, groups, labels)
-    copies = data.count.astype(np.int64)
-    repeated = [
-        np.repeat(values, copies) for values in (data.tenure, data.ended.astype(float), codes)
-    ]
-    entry = None if data.entry is None else np.repeat(data.entry, copies)
-    chi_squared = float(survdiff(*repeated, entry=entry)[0])
-    degrees = len(labels) - 1
-    # The p-value of statsmodels is 1 minus a number near 1.
+    Ends of each group less those expected, and the hypergeometric covariance of these, are sums
+    over the times; each is taken row by row, over the times at which the row was at risk.
+    """
+    times = np.unique(data.tenure[data.ended])
+    last = np.searchsorted(times, data.tenure, side="right")
+    first = np.zeros_like(last)
+    if data.entry is not None:
+        first = np.searchsorted(times, data.entry, side="right")
+    m, size = len(labels), len(times)
+    d = np.bincount(last[data.ended] - 1, data.count[data.ended], size)
+    out = np.bincount(last, data.count, size + 1) - np.bincount(first, data.count, size + 1)
+    n = -np.cumsum(out)[:-1]
+    _check_comparable(first, last, n > d, codes, groups, labels)
+    spread = d * (n - d) / np.maximum(n - 1, 1)
+
+    def over_rows(by_time: FloatArray) -> FloatArray:
+        total = np.concatenate([[0.0], np.cumsum(by_time)])
+        sums = np.bincount(codes, data.count * (total[last] - total[first]), m)
+        return np.asarray(sums, dtype=np.float64)
+
+    excess = np.bincount(codes[data.ended], data.count[data.ended], m) - over_rows(d / n)
+    covariance = np.diag(over_rows(spread / n))
+    for j in range(m):
+        mine = codes == j
+        moves = np.bincount(first[mine], data.count[mine], size + 1)
+        moves -= np.bincount(last[mine], data.count[mine], size + 1)
+        covariance[j] -= over_rows(spread / n**2 * np.cumsum(moves)[:-1])
+    # The excesses add up to 0: one of them follows from the others.
+    chi_squared = float(excess[1:] @ np.linalg.solve(covariance[1:, 1:], excess[1:]))
     return {
         "chi_squared": chi_squared,
-        "degrees_of_freedom": degrees,
-        "p_value": float(chdtrc(degrees, chi_squared)),
+        "degrees_of_freedom": m - 1,
+        "p_value": float(chdtrc(m - 1, chi_squared)),
     }
 
 
-def _check_comparable(data: Tenures, codes: IntArray, groups: str, labels: list[Any]) -> None:
-    """Raise unless ends at which several groups were at risk link all groups."""
+def _check_comparable(
+    first: IntArray,
+    last: IntArray,
+    telling: BoolArray,
+    codes: IntArray,
+    groups: str,
+    labels: list[Any],
+) -> None:
+    """Raise unless ends at which several groups were at risk link all groups.
+
+    A row is at risk at the times from ``first`` to before ``last``; a time at which all at risk
+    end is not ``telling``.
+    """
+    from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    times, lost = np.unique(data.tenure[data.ended], return_counts=True)
-    at_risk = np.empty((len(times), len(labels)))
-    for code in range(len(labels)):
-        mine = codes == code
-        left = np.sort(data.tenure[mine])
-        at_risk[:, code] = len(left) - np.searchsorted(left, times, side="left")
-        if data.entry is not None:
-            begun = np.sort(data.entry[mine])
-            at_risk[:, code] -= len(begun) - np.searchsorted(begun, times, side="left")
-    # A time at which all end says nothing.
-    present = (at_risk[at_risk.sum(axis=1) > lost] > 0).astype(float)
-    parts, part = connected_components(present.T @ present, directed=False)
-    if parts > 1:
+    passed = np.concatenate([[0], np.cumsum(telling)])
+    first, last = passed[first], passed[last]
+    seen = last > first
+    codes, first, last = codes[seen], first[seen], last[seen]
+    # Times next to each other belong together where some row was at risk at both.
+    size = int(passed[-1])
+    both = np.cumsum(np.bincount(first, minlength=size) - np.bincount(last - 1, minlength=size))
+    run = np.concatenate([[0], np.cumsum(both[:-1] == 0)]) if size else both
+    nodes = len(labels) + size
+    links = coo_array((np.ones(len(codes)), (codes, len(labels) + run[first])), (nodes, nodes))
+    part = connected_components(links, directed=False)[1][: len(labels)]
+    if (part != part[0]).any():
         alone = labels[int(np.flatnonzero(part != part[0])[0])]
         raise fail(
             f"{groups} {alone!r} was at risk at no tenure at which {groups} {labels[0]!r} can be "
