@@ -12,6 +12,8 @@ import pandas as pd
 
 Unit = Literal["D", "W", "M", "Y"]
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
 
 #: Days in a unit of time of a log.
 UNIT_DAYS: dict[str, float] = {"D": 1.0, "W": 7.0}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,29 @@ _READERS = {
     "touchpoint_lib churn model": "ChurnModel.load",
     "touchpoint_lib Cox model": "CoxModel.load",
 }
+
+
+@contextmanager
+def undamaged(where: str) -> Iterator[None]:
+    """Say of whatever content cannot be used that the file ``where`` is damaged.
+
+    An `InputError` passes: it says more.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        IndexError,
+        OverflowError,
+    ) as error:
+        raise fail(
+            f"{where!r} is incomplete or damaged ({error})", "fit and save the model again"
+        ) from None
 
 
 def write_model(path: Any, form: str, version: int, content: Mapping[str, Any]) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from touchpoint_lib._checks import UNIT_DAYS, FloatArray, check_columns, fail
+from touchpoint_lib._checks import UNIT_DAYS, FloatArray, IntArray, check_columns, fail
 from touchpoint_lib.charts._style import ACCENT, BASELINE, GREYS, finish, text
 from touchpoint_lib.charts.lifetime import first_model, legend_on_top
 from touchpoint_lib.data.days import to_date, to_day
@@ -25,8 +24,6 @@ from touchpoint_lib.lifetime._rows import (
     group_with_design,
 )
 from touchpoint_lib.lifetime.comparison import name_models, own_rates
-
-IntArray = npt.NDArray[np.int64]
 
 _WEEK = 7
 _Z = 1.959963984540054

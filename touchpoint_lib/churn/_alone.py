@@ -7,14 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from touchpoint_lib._checks import FloatArray
-from touchpoint_lib.metrics._shared import BoolArray, quantile_cuts
+from touchpoint_lib._checks import BoolArray, FloatArray, IntArray
+from touchpoint_lib.metrics._shared import quantile_cuts
 
 #: Classes of a column: tenths, and one of the missing.
 _BINS = 10
 _CLASSES = _BINS + 1
-
-Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class Alone:
     auc: FloatArray
 
 
-def classes(data: FloatArray, learn: Places) -> npt.NDArray[np.uint8]:
+def classes(data: FloatArray, learn: IntArray) -> npt.NDArray[np.uint8]:
     """Return the class of each value, shape (n, p): tenths of the rows ``learn``, or missing."""
     result = np.full(data.shape, _BINS, dtype=np.uint8, order="F")
     for column, values in enumerate(data.T):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from touchpoint_lib.churn._indicator import Indicator
+from touchpoint_lib.churn._indicator import Indicator, maker
 
 _MONTH = "customers acquired in the same calendar month"
 #: A sum of floats depends on its order, which a frame of all rows keeps fixed.
@@ -21,9 +21,7 @@ _RANKS = {
 
 
 def cohort(amounts: bool) -> Iterator[Indicator]:
-    def made(name: str, unit: str, formula: str, sql: str, missing: str = "") -> Indicator:
-        return Indicator(name, "cohort", unit, formula, sql, missing, table="cohorts")
-
+    made = maker("cohort", "cohorts")
     yield made("acquired_weekday", "weekday", "weekday of the first purchase, 0 Monday", "weekday")
     yield made("acquired_month_day", "day", "day of the month of the first purchase", "month_day")
     yield made("acquired_month", "month", "month of the first purchase, 1 to 12", "month")

@@ -6,15 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from touchpoint_lib._checks import FloatArray
+from touchpoint_lib._checks import BoolArray, FloatArray, IntArray
 from touchpoint_lib.churn._alone import classes, explain_alone
 from touchpoint_lib.churn._boosting import grow_trees
 from touchpoint_lib.churn._permutation import permuted_losses, shuffle_within
-from touchpoint_lib.metrics._shared import BoolArray
-
-Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -52,9 +48,9 @@ class Scores:
 def cross_fit(
     data: FloatArray,
     truth: BoolArray,
-    customer: Places,
-    cutoff: Places,
-    groups: Sequence[Places],
+    customer: IntArray,
+    cutoff: IntArray,
+    groups: Sequence[IntArray],
     rounds: int,
     rng: np.random.Generator,
 ) -> Scores:
@@ -116,7 +112,7 @@ def cross_fit(
     return total
 
 
-def _halves(truth: BoolArray, customer: Places, rng: np.random.Generator) -> Places:
+def _halves(truth: BoolArray, customer: IntArray, rng: np.random.Generator) -> IntArray:
     """Return the half, 0 or 1, of each row: customers with and without an outcome of 1 apart.
 
     So both halves have both outcomes where there are enough of each.
@@ -128,12 +124,14 @@ def _halves(truth: BoolArray, customer: Places, rng: np.random.Generator) -> Pla
     return half[customer]
 
 
-def _strata(cutoff: Places, rows: Places) -> list[Places]:
+def _strata(cutoff: IntArray, rows: IntArray) -> list[IntArray]:
     """Return the places among ``rows`` of each cutoff."""
     return [np.flatnonzero(cutoff[rows] == value) for value in np.unique(cutoff[rows])]
 
 
-def _shadow_rows(cutoff: Places, learn: Places, asked: Places, rng: np.random.Generator) -> Places:
+def _shadow_rows(
+    cutoff: IntArray, learn: IntArray, asked: IntArray, rng: np.random.Generator
+) -> IntArray:
     """Return the row that each row's shadow copies: of the same half and cutoff."""
     source = np.empty(len(cutoff), dtype=np.int64)
     for rows in (learn, asked):

@@ -5,14 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from touchpoint_lib._checks import FloatArray, check_columns, fail
+from touchpoint_lib._checks import BoolArray, FloatArray, IntArray, check_columns, fail
 from touchpoint_lib.metrics._shared import flags
-
-BoolArray = npt.NDArray[np.bool_]
-IntArray = npt.NDArray[np.int64]
 
 
 def checked_panel(panel: Any, outcome: str) -> tuple[pd.DataFrame, BoolArray, IntArray]:
@@ -24,7 +20,7 @@ def checked_panel(panel: Any, outcome: str) -> tuple[pd.DataFrame, BoolArray, In
     happened = flags(outcome, panel[outcome])
     frame = panel.drop(columns=outcome)
     check_frame(frame, "panel")
-    labels, cutoff = _levels(frame.index)
+    labels, cutoff = index_levels(frame.index, "panel")
     codes, customers = pd.factorize(labels)
     missing = (codes < 0) | (cutoff < 0)
     if missing.any():
@@ -45,13 +41,13 @@ def checked_panel(panel: Any, outcome: str) -> tuple[pd.DataFrame, BoolArray, In
     return frame, happened, number[codes]
 
 
-def _levels(index: pd.Index[Any]) -> tuple[pd.Index[Any], IntArray]:
+def index_levels(index: pd.Index[Any], what: str) -> tuple[pd.Index[Any], IntArray]:
     """Return the customer of each row, and the number of its cutoff, rising in time."""
     if not isinstance(index, pd.MultiIndex):
         return index, np.zeros(len(index), dtype=np.int64)
     if index.nlevels != 2:
         raise fail(
-            f"the index of panel has {index.nlevels} levels", "use (customer, cutoff) or customer"
+            f"the index of {what} has {index.nlevels} levels", "use (customer, cutoff) or customer"
         )
     place = 0 if index.names[0] == "cutoff" else 1
     codes, _ = pd.factorize(index.get_level_values(place), sort=True)
@@ -89,16 +85,27 @@ def indicator_values(frame: pd.DataFrame, what: str) -> FloatArray:
     return data
 
 
+def by_outcome(happened: BoolArray, customers: IntArray) -> tuple[int, int]:
+    """Return how many customers have an outcome of 0, and how many one of 1."""
+    stayed, bought = (
+        int(np.count_nonzero(np.bincount(customers[who]))) for who in (~happened, happened)
+    )
+    return stayed, bought
+
+
 def check_enough(happened: BoolArray, customers: IntArray, least: int) -> None:
     """Raise unless at least ``least`` customers have either outcome."""
-    bought, stayed = (
-        int(np.count_nonzero(np.bincount(customers[who]))) for who in (happened, ~happened)
-    )
+    stayed, bought = by_outcome(happened, customers)
     if min(bought, stayed) < least:
         raise fail(
             f"the outcome is 1 for {bought:,} customers and 0 for {stayed:,}",
             f"the model needs at least {least} of each: pass more customers or another horizon",
         )
+
+
+def row_losses(happened: BoolArray, odds: FloatArray) -> FloatArray:
+    """Return the log loss of each row under log-odds."""
+    return np.logaddexp(0.0, np.where(happened, -odds, odds))
 
 
 def as_matrix(frame: pd.DataFrame, known: pd.DataFrame) -> FloatArray:
@@ -115,4 +122,4 @@ def as_matrix(frame: pd.DataFrame, known: pd.DataFrame) -> FloatArray:
 
 def cutoff_codes(frame: pd.DataFrame) -> IntArray:
     """Return the number of each row's cutoff, rising in time; 0 where the index has none."""
-    return _levels(frame.index)[1]
+    return index_levels(frame.index, "frame")[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 ONE_GAP = "fewer than 2 purchase days"
@@ -28,6 +29,33 @@ class Indicator:
     missing: str = ""
     window: int | None = None
     table: str = "bought"
+
+
+def maker(group: str, table: str = "bought", prefix: str = "") -> Callable[..., Indicator]:
+    """Return what makes the indicators of ``group``, over ``table``, with ``prefix`` to names."""
+
+    def made(
+        name: str,
+        unit: str,
+        formula: str,
+        sql: str,
+        missing: str = "",
+        window: int | None = None,
+    ) -> Indicator:
+        return Indicator(prefix + name, group, unit, formula, sql, missing, window, table)
+
+    return made
+
+
+def counted(
+    suffix: str, group: str, words: str, test: str, window: int, amounts: bool
+) -> Iterator[Indicator]:
+    """Return the purchase days that pass ``test`` and, with ``amounts``, what was spent then."""
+    made = maker(group)
+    yield made(f"purchases_{suffix}", "count", f"purchase days {words}", count(test), window=window)
+    if amounts:
+        amount = total("amount", test)
+        yield made(f"amount_{suffix}", "money", f"amount {words}", amount, window=window)
 
 
 def count(test: str) -> str:

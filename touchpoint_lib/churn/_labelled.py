@@ -6,14 +6,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from touchpoint_lib._checks import check_columns, fail
+from touchpoint_lib._checks import BoolArray, IntArray, check_columns, fail
 from touchpoint_lib.churn._boosting import SMALLEST_LEAF
-from touchpoint_lib.metrics._shared import BoolArray, flags, index_of
-
-Places = npt.NDArray[np.int64]
+from touchpoint_lib.churn._frames import by_outcome, index_levels
+from touchpoint_lib.metrics._shared import flags, index_of
 
 #: Customers with each outcome that there must be.
 _FEWEST = 20
@@ -65,22 +63,14 @@ def split_outcome(frame: Any, outcome: Any) -> tuple[pd.DataFrame, BoolArray]:
     return frame, truth
 
 
-def arrange(index: pd.Index[Any], customers: Any) -> tuple[Places, Places, Places]:
+def arrange(index: pd.Index[Any], customers: Any) -> tuple[IntArray, IntArray, IntArray]:
     """Return an order of the rows that does not depend on theirs, customer and cutoff in it.
 
     Customers are numbered from 0 and rise; cutoffs are numbered, all 0 where there is none.
     """
-    cutoff = np.zeros(len(index), dtype=np.int64)
-    labels: Any = index
-    if isinstance(index, pd.MultiIndex):
-        if index.nlevels != 2:
-            raise fail(
-                f"the index of frame has {index.nlevels} levels", "use (customer, cutoff) or one"
-            )
-        labels = index.get_level_values(0)
-        cutoff = pd.factorize(index.get_level_values(1), sort=True)[0].astype(np.int64)
-        if (cutoff < 0).any():
-            raise fail("the index of frame has a missing cutoff", "give every row a cutoff")
+    labels, cutoff = index_levels(index, "frame")
+    if (cutoff < 0).any():
+        raise fail("the index of frame has a missing cutoff", "give every row a cutoff")
     if customers is not None:
         labels = pd.Index(np.asarray(customers))
         if len(labels) != len(index):
@@ -99,11 +89,10 @@ def arrange(index: pd.Index[Any], customers: Any) -> tuple[Places, Places, Place
     return order, customer, cutoff[order]
 
 
-def check_enough(truth: BoolArray, customer: Places) -> None:
+def check_enough(truth: BoolArray, customer: IntArray) -> None:
     """Raise unless both halves of the customers can grow trees."""
     n_customers = len(np.unique(customer))
-    for outcome in (0, 1):
-        some = len(np.unique(customer[truth == outcome]))
+    for outcome, some in enumerate(by_outcome(truth, customer)):
         if some < _FEWEST:
             raise fail(
                 f"{some} of {n_customers} customers have an outcome of {outcome}",

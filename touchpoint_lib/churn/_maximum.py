@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
-from touchpoint_lib._checks import FloatArray, InputError, fail
+from touchpoint_lib._checks import BoolArray, FloatArray, InputError, fail
+from touchpoint_lib.churn._frames import row_losses
 from touchpoint_lib.churn._splines import Design
-from touchpoint_lib.metrics._shared import BoolArray
 
 #: Share of a term's spread that the others must leave unexplained: below it Newton's steps are
 #: lost to rounding.
@@ -165,9 +165,7 @@ def _maximum(
             "the errors of the fit are lost to rounding",
             "choose fewer columns, or columns that are less alike",
         )
-    odds = q @ params
-    value = -float(np.logaddexp(0.0, np.where(truth, -odds, odds)).sum())
-    return back @ params, covariance, value
+    return back @ params, covariance, -float(row_losses(truth, q @ params).sum())
 
 
 def _newton(model: Any, start: FloatArray, robust: dict[str, Any]) -> Any:
@@ -187,16 +185,25 @@ def _newton(model: Any, start: FloatArray, robust: dict[str, Any]) -> Any:
 
 def _slope(params: FloatArray, q: FloatArray, truth: BoolArray) -> float:
     """Return the steepest slope of the log-likelihood per row, NaN where there is none."""
-    return float(np.abs(q.T @ (truth - expit(q @ params))).max()) / len(q)
+    return float(np.abs(_gradient(params, q, truth)).max())
+
+
+def _gradient(params: FloatArray, q: FloatArray, truth: BoolArray) -> FloatArray:
+    """Return the slopes of the mean log loss."""
+    return q.T @ (expit(q @ params) - truth) / len(q)
+
+
+def _curvature(params: FloatArray, q: FloatArray) -> FloatArray:
+    """Return the second derivatives of the mean log loss."""
+    chance = expit(q @ params)
+    return q.T @ (q * (chance * (1 - chance))[:, None]) / len(q)
 
 
 def _settled(fitted: Any, q: FloatArray, truth: BoolArray) -> bool:
     """Whether Newton stopped at a maximum, and not where all odds are certain and all is flat."""
     if not (fitted.mle_retvals["converged"] and _slope(fitted.params, q, truth) <= _FLAT):
         return False
-    chance = expit(q @ fitted.params)
-    curvature = q.T @ (q * (chance * (1 - chance))[:, None]) / len(q)
-    return bool(np.linalg.eigvalsh(curvature)[0] > _CURVED)
+    return bool(np.linalg.eigvalsh(_curvature(fitted.params, q))[0] > _CURVED)
 
 
 def _damped(q: FloatArray, truth: BoolArray) -> FloatArray:
@@ -204,20 +211,13 @@ def _damped(q: FloatArray, truth: BoolArray) -> FloatArray:
     from scipy.optimize import minimize
 
     def loss(params: FloatArray) -> tuple[float, FloatArray]:
-        odds = q @ params
-        value = np.logaddexp(0.0, np.where(truth, -odds, odds)).mean()
-        return float(value), q.T @ (expit(odds) - truth) / len(q)
-
-    def curvature(params: FloatArray) -> FloatArray:
-        chance = expit(q @ params)
-        result: FloatArray = q.T @ (q * (chance * (1 - chance))[:, None]) / len(q)
-        return result
+        return float(row_losses(truth, q @ params).mean()), _gradient(params, q, truth)
 
     found = minimize(
         loss,
         np.zeros(q.shape[1]),
         jac=True,
-        hess=curvature,
+        hess=lambda params: _curvature(params, q),
         method="trust-exact",
         options={"gtol": 1e-12, "maxiter": _DAMPED_STEPS, "max_trust_radius": 1e6},
     )

@@ -6,13 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from touchpoint_lib._checks import FloatArray
+from touchpoint_lib._checks import BoolArray, FloatArray, IntArray
 from touchpoint_lib.churn._boosting import Trees, split_columns
-from touchpoint_lib.metrics._shared import BoolArray
-
-Places = npt.NDArray[np.int64]
 
 #: Permutations of each group.
 PERMUTATIONS = 5
@@ -35,7 +31,7 @@ class Losses:
     increase: FloatArray
 
 
-def shuffle_within(strata: Sequence[Places], n: int, rng: np.random.Generator) -> Places:
+def shuffle_within(strata: Sequence[IntArray], n: int, rng: np.random.Generator) -> IntArray:
     """Return a permutation of n rows that moves none out of its stratum."""
     result = np.empty(n, dtype=np.int64)
     for rows in strata:
@@ -47,8 +43,8 @@ def permuted_losses(
     trees: Trees,
     data: FloatArray,
     truth: BoolArray,
-    groups: Sequence[Places],
-    strata: Sequence[Places],
+    groups: Sequence[IntArray],
+    strata: Sequence[IntArray],
     rng: np.random.Generator,
 ) -> Losses:
     """Return the losses of the trees, and what permuting each group's columns together adds.

@@ -18,6 +18,7 @@ from touchpoint_lib.churn._indicator import (
     commonest,
     count,
     entropy,
+    maker,
     per,
     total,
 )
@@ -31,15 +32,7 @@ _EVENT_WINDOWS = (7, 30, 90, 365)
 def discount(amounts: bool) -> Iterator[Indicator]:
     group = "discount"
 
-    def made(
-        name: str,
-        unit: str,
-        formula: str,
-        sql: str,
-        missing: str = "",
-        window: int | None = None,
-    ) -> Indicator:
-        return Indicator(name, group, unit, formula, sql, missing, window)
+    made = maker(group)
 
     taken, full = "discounted = 1", "discounted = 0"
     yield made("discount_purchases", "count", "purchase days with a discounted row", count(taken))
@@ -116,15 +109,7 @@ def words(role: str, levels: Sequence[str]) -> Iterator[Indicator]:
     table = f"{role}_rows"
     days, last = count("day_start"), "age = silence"
 
-    def made(
-        name: str,
-        unit: str,
-        formula: str,
-        sql: str,
-        missing: str = "",
-        window: int | None = None,
-    ) -> Indicator:
-        return Indicator(f"{role}_{name}", role, unit, formula, sql, missing, window, table)
+    made = maker(role, table, prefix=f"{role}_")
 
     named = list(zip(slugs(levels), [*map(repr, levels), "any other level"], strict=True))
     counts = [count(f"slot = {slot}") for slot in range(len(named))]
@@ -179,15 +164,7 @@ def words(role: str, levels: Sequence[str]) -> Iterator[Indicator]:
 def events(levels: Sequence[str]) -> Iterator[Indicator]:
     """Return the indicators of events that are no purchases."""
 
-    def made(
-        name: str,
-        unit: str,
-        formula: str,
-        sql: str,
-        missing: str = "",
-        window: int | None = None,
-    ) -> Indicator:
-        return Indicator(name, "event", unit, formula, sql, missing, window, "event_rows")
+    made = maker("event", "event_rows")
 
     kinds = [("events", "other events than purchases", "slot IS NOT NULL")]
     named = zip(slugs(levels), [*map(repr, levels), "of any other kind"], strict=True)
@@ -229,15 +206,7 @@ def events(levels: Sequence[str]) -> Iterator[Indicator]:
 def times() -> Iterator[Indicator]:
     """Return the indicators of the time of day."""
 
-    def made(
-        name: str,
-        unit: str,
-        formula: str,
-        sql: str,
-        missing: str = "",
-        window: int | None = None,
-    ) -> Indicator:
-        return Indicator(f"time_{name}", "time", unit, formula, sql, missing, window, "time_rows")
+    made = maker("time", "time_rows", prefix="time_")
 
     first = "the first purchase of a day"
     for slot, name in enumerate(TIMES):

@@ -6,13 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from touchpoint_lib._checks import FloatArray
+from touchpoint_lib._checks import BoolArray, FloatArray, IntArray
 from touchpoint_lib.churn._cross_fit import Scores
-from touchpoint_lib.metrics._shared import BoolArray
-
-Places = npt.NDArray[np.int64]
 
 #: Resamples of the customers, and the customers weighed at once.
 _DRAWS = 1000
@@ -66,7 +62,7 @@ class Shares:
 
 
 def measure(
-    scores: Scores, customer: Places, group: Places, level: float, rng: np.random.Generator
+    scores: Scores, customer: IntArray, group: IntArray, level: float, rng: np.random.Generator
 ) -> Shares:
     """Return shares of G groups and p columns from the scores of n rows.
 
@@ -139,7 +135,7 @@ def _quantiles(draws: FloatArray, level: float) -> tuple[Any, Any]:
 
 
 def _divide(
-    increase: FloatArray, gain: FloatArray, group: Places, counts: BoolArray
+    increase: FloatArray, gain: FloatArray, group: IntArray, counts: BoolArray
 ) -> tuple[FloatArray, FloatArray]:
     """Return the share of each group, and the part of its group that each column has.
 
@@ -172,7 +168,7 @@ def _between_fits(fits: FloatArray, rng: np.random.Generator) -> FloatArray:
 
 
 def _resample(
-    values: tuple[FloatArray, ...], customer: Places, rng: np.random.Generator
+    values: tuple[FloatArray, ...], customer: IntArray, rng: np.random.Generator
 ) -> list[FloatArray]:
     """Return means a row of each array over resamples of the customers: Poisson weights."""
     starts = np.flatnonzero(np.diff(customer, prepend=-1))

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from touchpoint_lib._checks import FloatArray
+from touchpoint_lib._checks import BoolArray, FloatArray, IntArray
+from touchpoint_lib.churn._frames import row_losses
 from touchpoint_lib.metrics.ranking import auc
-
-BoolArray = npt.NDArray[np.bool_]
-IntArray = npt.NDArray[np.int64]
 
 #: No member is trusted with more than this multiple of its log-odds.
 _LARGEST = 10.0
@@ -39,7 +36,7 @@ def customer_folds(customers: IntArray, happened: BoolArray, folds: int, seed: i
 
 def log_loss(happened: BoolArray, odds: FloatArray) -> float:
     """Return the mean negative log-likelihood of log-odds."""
-    return float(np.mean(np.logaddexp(0.0, np.where(happened, -odds, odds))))
+    return float(row_losses(happened, odds).mean())
 
 
 def stack_weights(odds: Mapping[str, FloatArray], happened: BoolArray) -> pd.DataFrame:

@@ -12,12 +12,11 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from touchpoint_lib._checks import FloatArray, fail
+from touchpoint_lib._checks import BoolArray, FloatArray, fail
 from touchpoint_lib.churn._indicator import Indicator
 from touchpoint_lib.data import engine
 from touchpoint_lib.data.days import FIRST_DAY
 from touchpoint_lib.data.transactions import Log
-from touchpoint_lib.metrics._shared import BoolArray
 
 _CALENDAR = """((({day} + 3) % 7 + 7) % 7) AS weekday, EXTRACT(day FROM {date}) AS month_day,
     EXTRACT(month FROM {date}) AS month"""

@@ -19,6 +19,7 @@ from touchpoint_lib.churn._indicator import (
     N,
     commonest,
     count,
+    counted,
     entropy,
     per,
     total,
@@ -168,24 +169,8 @@ def window_amounts(w: int) -> Iterator[Indicator]:
 def early(amounts: bool) -> Iterator[Indicator]:
     for w in _EARLY:
         inside = f"day - first < {w}"
-        words = f"the first {w} days from the first purchase day on, as far as they are over"
-        yield Indicator(
-            f"purchases_first_{w}d",
-            "early",
-            "count",
-            f"purchase days in {words}",
-            count(inside),
-            window=w,
-        )
-        if amounts:
-            yield Indicator(
-                f"amount_first_{w}d",
-                "early",
-                "money",
-                f"amount in {words}",
-                total("amount", inside),
-                window=w,
-            )
+        words = f"in the first {w} days from the first purchase day on, as far as they are over"
+        yield from counted(f"first_{w}d", "early", words, inside, w, amounts)
 
 
 def blocks(amounts: bool) -> Iterator[Indicator]:
@@ -193,23 +178,7 @@ def blocks(amounts: bool) -> Iterator[Indicator]:
         end = start + _BLOCK
         inside = f"age >= {start} AND age < {end}"
         words = f"{start} to {end - 1} days before the cutoff"
-        yield Indicator(
-            f"purchases_{start}_{end}d",
-            "block",
-            "count",
-            f"purchase days {words}",
-            count(inside),
-            window=_BLOCK,
-        )
-        if amounts:
-            yield Indicator(
-                f"amount_{start}_{end}d",
-                "block",
-                "money",
-                f"amount {words}",
-                total("amount", inside),
-                window=_BLOCK,
-            )
+        yield from counted(f"{start}_{end}d", "block", words, inside, _BLOCK, amounts)
 
 
 def decayed(amounts: bool) -> Iterator[Indicator]:
@@ -283,21 +252,5 @@ def season(amounts: bool, day_of_year: int) -> Iterator[Indicator]:
         )
     for w in _SEASONS:
         inside = f"age < 365 AND age >= {365 - w}"
-        words = f"the {w} days that begin 364 days before the cutoff"
-        yield Indicator(
-            f"purchases_year_ago_{w}d",
-            group,
-            "count",
-            f"purchase days in {words}",
-            count(inside),
-            window=w,
-        )
-        if amounts:
-            yield Indicator(
-                f"amount_year_ago_{w}d",
-                group,
-                "money",
-                f"amount in {words}",
-                total("amount", inside),
-                window=w,
-            )
+        words = f"in the {w} days that begin 364 days before the cutoff"
+        yield from counted(f"year_ago_{w}d", group, words, inside, w, amounts)

@@ -6,17 +6,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from touchpoint_lib._checks import FloatArray, check_integer, check_number, fail
+from touchpoint_lib._checks import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    check_integer,
+    check_number,
+    fail,
+)
 from touchpoint_lib.churn._cross_fit import cross_fit
 from touchpoint_lib.churn._frames import indicator_values
 from touchpoint_lib.churn._groups import clusters, given_groups
 from touchpoint_lib.churn._labelled import arrange, check_enough, labels_of, split_outcome
 from touchpoint_lib.churn._shares import measure, share_bounds
 from touchpoint_lib.metrics._shared import (
-    BoolArray,
     Record,
     check_aligned,
     check_list,
@@ -24,8 +29,6 @@ from touchpoint_lib.metrics._shared import (
     quantile_cuts,
     wilson_interval,
 )
-
-Places = npt.NDArray[np.int64]
 
 #: The label of the class of missing values.
 MISSING = "missing"
@@ -369,7 +372,7 @@ def indicator_deciles(
     return table
 
 
-def _direction(rank: FloatArray, truth: BoolArray) -> Places:
+def _direction(rank: FloatArray, truth: BoolArray) -> IntArray:
     """Return the sign of the rank association of each column with the outcome."""
     present = ~np.isnan(rank)
     n = present.sum(axis=0)

@@ -20,7 +20,7 @@ from touchpoint_lib._checks import (
     check_values,
     fail,
 )
-from touchpoint_lib._files import read_model, write_model
+from touchpoint_lib._files import read_model, undamaged, write_model
 from touchpoint_lib.churn._boosting import Trees, grow_trees
 from touchpoint_lib.churn._frames import (
     as_matrix,
@@ -383,34 +383,24 @@ class ChurnModel:
             damaged.
         """
         content = read_model(path, FORMAT, FORMAT_VERSION)
-        try:
+        with undamaged(str(path)):
             return cls._from_content(content, str(path))
-        except InputError:
-            raise
-        except (
-            KeyError,
-            TypeError,
-            ValueError,
-            AttributeError,
-            IndexError,
-            OverflowError,
-        ) as error:
-            raise fail(
-                f"{str(path)!r} is incomplete or damaged ({error})", "fit and save the model again"
-            ) from None
 
     @classmethod
     def _from_content(cls, content: Mapping[str, Any], where: str) -> Self:
-        fitted = {name: from_content(one, where) for name, one in content["lifetime"].items()}
+        # The constructor refuses what is no model of purchases.
+        fitted: dict[str, Any] = {
+            name: from_content(one, where) for name, one in content["lifetime"].items()
+        }
         kind = content["kind"]
         model = cls(
             kind,
             content["chosen"],
-            None if kind == "logit" else fitted,  # type: ignore[arg-type]
+            None if kind == "logit" else fitted,
             content["folds"],
             content["seed"],
         )
-        model.lifetime_ = fitted  # type: ignore[assignment]
+        model.lifetime_ = dict(model.lifetime)
         model.columns_ = [str(name) for name in content["columns"]]
         horizon = content["horizon"]
         model.horizon_ = None if horizon is None else check_number("horizon", horizon, gt=0)

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from touchpoint_lib._checks import FloatArray
+from touchpoint_lib._checks import FloatArray, IntArray
 from touchpoint_lib.lifetime._gamma_series import HEAD, log_rising
-from touchpoint_lib.lifetime._rows import IntArray, Rows, tally
+from touchpoint_lib.lifetime._rows import Rows, tally
 
 #: Cells (rows by missed opportunities) held at once.
 _BLOCK = 2_000_000

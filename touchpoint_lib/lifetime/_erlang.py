@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from scipy.special import betainc, betaln, gammaln
 
-from touchpoint_lib._checks import FloatArray
+from touchpoint_lib._checks import FloatArray, IntArray
 from touchpoint_lib.lifetime._predictions import Params
 from touchpoint_lib.lifetime._quadrature import (
     boundary,
@@ -31,7 +31,7 @@ from touchpoint_lib.lifetime._quadrature import (
     highest,
     legendre,
 )
-from touchpoint_lib.lifetime._rows import IntArray, Rows, distinct_pairs
+from touchpoint_lib.lifetime._rows import Rows, distinct_pairs
 from touchpoint_lib.lifetime._stages import Stages, log_rising
 
 #: Cancellation that the roots of unity may suffer, once in t and once in p.

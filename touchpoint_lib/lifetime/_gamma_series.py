@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.special import roots_legendre
 
-from touchpoint_lib._checks import FloatArray
-from touchpoint_lib.lifetime._rows import IntArray
+from touchpoint_lib._checks import FloatArray, IntArray
 
 #: Terms of a series that are added one by one; those behind them are integrated.
 HEAD = 64

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from scipy.special import roots_legendre
 
-from touchpoint_lib._checks import FloatArray
-from touchpoint_lib.lifetime._rows import IntArray, Rows
+from touchpoint_lib._checks import FloatArray, IntArray
+from touchpoint_lib.lifetime._rows import Rows
 
 #: What is left of an integrand where it is cut off: exp(-40) is 4e-18.
 _CUT = 40.0
@@ -261,7 +261,7 @@ class DayGrid:
     k: FloatArray
     #: First day of each x.
     first: IntArray
-    #: Places of (x, t_x) and (x, T) in a flat table of days + 1 columns.
+    #: IntArray of (x, t_x) and (x, T) in a flat table of days + 1 columns.
     start: IntArray
     end: IntArray
     days: int

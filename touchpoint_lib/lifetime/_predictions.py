@@ -9,12 +9,18 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from touchpoint_lib._checks import FloatArray, check_each, check_integer, check_number, fail
+from touchpoint_lib._checks import (
+    FloatArray,
+    IntArray,
+    check_each,
+    check_integer,
+    check_number,
+    fail,
+)
 from touchpoint_lib.lifetime._base import LifetimeModel
 from touchpoint_lib.lifetime._covariates import Covariates, Links
 from touchpoint_lib.lifetime._intervals import Centre
 from touchpoint_lib.lifetime._rows import (
-    IntArray,
     Rows,
     check_rows,
     common_unit,

@@ -20,8 +20,7 @@ import numpy.typing as npt
 from scipy.linalg import eigh_tridiagonal
 from scipy.special import betainc, betaln, roots_legendre
 
-from touchpoint_lib._checks import FloatArray
-from touchpoint_lib.lifetime._rows import IntArray
+from touchpoint_lib._checks import FloatArray, IntArray
 
 #: A function of p and ln(1 - p), of shape (1 or rows, nodes), and of the numbers of the rows.
 Integrand = Callable[[FloatArray, FloatArray, IntArray], FloatArray]

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from touchpoint_lib._checks import (
     UNIT_DAYS,
     FloatArray,
+    IntArray,
     Unit,
     check_columns,
     check_unit,
@@ -26,8 +26,6 @@ from touchpoint_lib._checks import (
     fail,
 )
 from touchpoint_lib.data.transactions import CustomerBase
-
-IntArray = npt.NDArray[np.int64]
 
 #: A time counts as a whole number of days when it is this close to one.
 _GRID = 1e-6

@@ -13,12 +13,13 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from touchpoint_lib._checks import (
     PERIOD_DAYS,
+    BoolArray,
     FloatArray,
+    IntArray,
     check_each,
     check_integer,
     check_values,
@@ -31,7 +32,6 @@ from touchpoint_lib.lifetime._newton import minimise
 from touchpoint_lib.lifetime._predictions import Params
 from touchpoint_lib.lifetime._purchases import PurchaseModel
 from touchpoint_lib.lifetime._rows import (
-    IntArray,
     Rows,
     check_rows,
     common_unit,
@@ -39,8 +39,6 @@ from touchpoint_lib.lifetime._rows import (
     group,
     group_with_inverse,
 )
-
-BoolArray = npt.NDArray[np.bool_]
 
 #: Cells (rows by terms, or by nodes) held at once.
 _BLOCK = 2_000_000

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from touchpoint_lib._checks import InputError, fail
-from touchpoint_lib._files import read_model
+from touchpoint_lib._checks import fail
+from touchpoint_lib._files import read_model, undamaged
 from touchpoint_lib.lifetime._base import FORMAT, FORMAT_VERSION, LifetimeModel
 from touchpoint_lib.lifetime.beta_binomial import BetaGeoBetaBinomModel
 from touchpoint_lib.lifetime.beta_geo import BetaGeoModel, ModifiedBetaGeoModel
@@ -67,14 +67,8 @@ def from_content(content: Mapping[str, Any], where: str) -> LifetimeModel:
             f"{where!r} holds a {content.get('model')!r}",
             f"this library knows {', '.join(_MODELS)}",
         )
-    try:
+    with undamaged(where):
         return _MODELS[content["model"]]._from_saved(content)
-    except InputError:
-        raise
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise fail(
-            f"{where!r} is incomplete or damaged ({error})", "fit and save the model again"
-        ) from None
 
 
 def from_lifetimes(fitter: Any, unit: str | None = None) -> LifetimeModel:

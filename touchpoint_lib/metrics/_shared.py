@@ -12,9 +12,14 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import ndtri
 
-from touchpoint_lib._checks import FloatArray, InputError, check_number, check_values, fail
-
-BoolArray = npt.NDArray[np.bool_]
+from touchpoint_lib._checks import (
+    BoolArray,
+    FloatArray,
+    InputError,
+    check_number,
+    check_values,
+    fail,
+)
 
 #: A smaller half width takes more cases than there are people, and leaves the range of floats.
 _FINEST = 1e-6

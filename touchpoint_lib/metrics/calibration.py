@@ -10,9 +10,15 @@ import pandas as pd
 from scipy.optimize import brentq
 from scipy.special import expit, log_expit, logit, ndtri
 
-from touchpoint_lib._checks import FloatArray, check_integer, check_number, check_values, fail
-from touchpoint_lib.metrics._shared import (
+from touchpoint_lib._checks import (
     BoolArray,
+    FloatArray,
+    check_integer,
+    check_number,
+    check_values,
+    fail,
+)
+from touchpoint_lib.metrics._shared import (
     Record,
     check_list,
     check_threshold,

@@ -13,6 +13,7 @@ import pandas as pd
 from scipy.special import ndtr, ndtri
 
 from touchpoint_lib._checks import (
+    BoolArray,
     FloatArray,
     InputError,
     check_choice,
@@ -21,7 +22,6 @@ from touchpoint_lib._checks import (
     fail,
 )
 from touchpoint_lib.metrics._shared import (
-    BoolArray,
     check_aligned,
     check_list,
     check_threshold,

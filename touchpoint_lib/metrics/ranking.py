@@ -9,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, logit, ndtri
 
-from touchpoint_lib._checks import FloatArray, check_number
+from touchpoint_lib._checks import BoolArray, FloatArray, check_number
 from touchpoint_lib.metrics._shared import (
-    BoolArray,
     Record,
     check_precision,
     shortfall,

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from touchpoint_lib._checks import (
+    BoolArray,
     FloatArray,
     check_choice,
     check_integer,
@@ -17,7 +18,6 @@ from touchpoint_lib._checks import (
     fail,
 )
 from touchpoint_lib.metrics._shared import (
-    BoolArray,
     Record,
     check_aligned,
     check_precision,

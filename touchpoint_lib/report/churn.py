@@ -324,9 +324,7 @@ def churn_tile(comparison: pd.DataFrame, best: str) -> Tile:
     comparison, best
         As for `gain_verdict`.
     """
-    _require_rates(comparison)
-    row, baseline = comparison.loc[best], str(comparison.attrs["baseline"])
-    plain = comparison.loc[baseline]
+    row, plain, baseline = _beside(comparison, best)
     return Tile(
         f"Error rate of the {_counted(row['n_flagged'], 'likeliest buyer')}",
         f"{row['error_rate']:.1%}",
@@ -343,15 +341,20 @@ def churn_sentence(comparison: pd.DataFrame, best: str) -> str:
     comparison, best
         As for `gain_verdict`.
     """
-    _require_rates(comparison)
-    row, baseline = comparison.loc[best], str(comparison.attrs["baseline"])
-    plain = comparison.loc[baseline]
+    row, plain, baseline = _beside(comparison, best)
     return (
         f"Who buys again: of the {_counted(row['n_flagged'], 'likeliest buyer')} by the churn "
         f"model ({best}) {row['error_rate']:.1%} did not buy, of as many by {baseline} "
         f"{plain['error_rate']:.1%} ({_points(row, 'error')}), so it {_side(row, 'error')} "
         f"{baseline}."
     )
+
+
+def _beside(comparison: pd.DataFrame, best: str) -> tuple[Any, Any, str]:
+    """Return the row to be used, that of the baseline, and the baseline's name."""
+    _require_rates(comparison)
+    baseline = str(comparison.attrs["baseline"])
+    return comparison.loc[best], comparison.loc[baseline], baseline
 
 
 def _require_rates(comparison: pd.DataFrame) -> None:

@@ -8,13 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from touchpoint_lib._checks import FloatArray, fail
-from touchpoint_lib.churn.contract._risk_sets import (
-    IntArray,
-    PartialLikelihood,
-    Stratum,
-    concordant_pairs,
-)
+from touchpoint_lib._checks import FloatArray, IntArray, fail
+from touchpoint_lib.churn.contract._risk_sets import PartialLikelihood, Stratum, concordant_pairs
 from touchpoint_lib.churn.contract.survival_curve import Tenures, check_present
 from touchpoint_lib.lifetime._covariates import (
     Covariates,

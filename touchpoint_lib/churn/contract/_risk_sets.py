@@ -13,9 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from touchpoint_lib._checks import FloatArray
-
-IntArray = npt.NDArray[np.int64]
+from touchpoint_lib._checks import FloatArray, IntArray
 
 #: Losses that are summed one by one, and points of the rule that sums each longer stretch.
 _SINGLE, _POINTS = 64, 14

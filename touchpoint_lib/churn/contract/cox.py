@@ -15,6 +15,7 @@ from touchpoint_lib._checks import (
     PERIOD_DAYS,
     UNIT_WORDS,
     FloatArray,
+    IntArray,
     Unit,
     check_choice,
     check_number,
@@ -24,7 +25,7 @@ from touchpoint_lib._checks import (
 )
 from touchpoint_lib._files import read_model, write_model
 from touchpoint_lib.churn.contract import _parts as parts
-from touchpoint_lib.churn.contract._risk_sets import IntArray, PartialLikelihood
+from touchpoint_lib.churn.contract._risk_sets import PartialLikelihood
 from touchpoint_lib.churn.contract._storage import (
     FORMAT,
     FORMAT_VERSION,

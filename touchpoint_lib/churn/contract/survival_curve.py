@@ -10,10 +10,16 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import chdtrc, ndtri
 
-from touchpoint_lib._checks import FloatArray, check_columns, check_number, check_values, fail
-from touchpoint_lib.metrics._shared import BoolArray, flags
-
-IntArray = npt.NDArray[np.int64]
+from touchpoint_lib._checks import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    check_columns,
+    check_number,
+    check_values,
+    fail,
+)
+from touchpoint_lib.metrics._shared import flags
 
 #: The largest number up to which floats hold every whole number.
 _MOST = 2.0**53
