@@ -67,6 +67,28 @@ if TYPE_CHECKING:
     from touchpoint_lib.segments import segment_outcomes as segment_outcomes
     from touchpoint_lib.segments import sleep_states as sleep_states
     from touchpoint_lib.segments import value_segments as value_segments
+    from touchpoint_lib.simulate.bundled import load_shop as load_shop
+    from touchpoint_lib.simulate.contacts import ShopCampaign as ShopCampaign
+    from touchpoint_lib.simulate.contacts import ShopChannel as ShopChannel
+    from touchpoint_lib.simulate.contacts import ShopContacts as ShopContacts
+    from touchpoint_lib.simulate.contacts import ShopVisits as ShopVisits
+    from touchpoint_lib.simulate.dirt import ShopDirt as ShopDirt
+    from touchpoint_lib.simulate.parcels import ShopCarrier as ShopCarrier
+    from touchpoint_lib.simulate.parcels import ShopDelay as ShopDelay
+    from touchpoint_lib.simulate.parcels import ShopParcels as ShopParcels
+    from touchpoint_lib.simulate.payments import ShopPayments as ShopPayments
+    from touchpoint_lib.simulate.reviews import ShopReviews as ShopReviews
+    from touchpoint_lib.simulate.settings import ShopArrivals as ShopArrivals
+    from touchpoint_lib.simulate.settings import ShopDiscounts as ShopDiscounts
+    from touchpoint_lib.simulate.settings import ShopGoods as ShopGoods
+    from touchpoint_lib.simulate.settings import ShopProduct as ShopProduct
+    from touchpoint_lib.simulate.settings import ShopPromotion as ShopPromotion
+    from touchpoint_lib.simulate.settings import ShopProvince as ShopProvince
+    from touchpoint_lib.simulate.settings import ShopSeasons as ShopSeasons
+    from touchpoint_lib.simulate.settings import ShopSegment as ShopSegment
+    from touchpoint_lib.simulate.shop import Shop as Shop
+    from touchpoint_lib.simulate.shop import simulate_shop as simulate_shop
+    from touchpoint_lib.simulate.truth import ShopTruth as ShopTruth
 
 _MODULES = {
     "_checks": ["InputError"],
@@ -118,6 +140,24 @@ _MODULES = {
         "sleep_states",
         "value_segments",
     ],
+    "simulate.bundled": ["load_shop"],
+    "simulate.contacts": ["ShopCampaign", "ShopChannel", "ShopContacts", "ShopVisits"],
+    "simulate.dirt": ["ShopDirt"],
+    "simulate.parcels": ["ShopCarrier", "ShopDelay", "ShopParcels"],
+    "simulate.payments": ["ShopPayments"],
+    "simulate.reviews": ["ShopReviews"],
+    "simulate.settings": [
+        "ShopArrivals",
+        "ShopDiscounts",
+        "ShopGoods",
+        "ShopProduct",
+        "ShopPromotion",
+        "ShopProvince",
+        "ShopSeasons",
+        "ShopSegment",
+    ],
+    "simulate.shop": ["Shop", "simulate_shop"],
+    "simulate.truth": ["ShopTruth"],
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

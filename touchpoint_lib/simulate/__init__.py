@@ -1,0 +1,1 @@
+"""A seeded shop whose truth is known."""

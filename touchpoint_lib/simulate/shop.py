@@ -1,0 +1,452 @@
+"""A seeded shop whose truth is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from touchpoint_lib._checks import FloatArray, check_choice, check_integer, check_number, fail
+from touchpoint_lib.simulate._assembly import Frames, Parts, assembled, order_sources
+from touchpoint_lib.simulate._block import Rules, run_block
+from touchpoint_lib.simulate._calendar import build_calendar
+from touchpoint_lib.simulate._columns import as_times
+from touchpoint_lib.simulate._draws import Draws
+from touchpoint_lib.simulate._fulfilment import Fulfilment
+from touchpoint_lib.simulate._hazard import Hazard
+from touchpoint_lib.simulate._outreach import Outreach
+from touchpoint_lib.simulate._population import populate
+from touchpoint_lib.simulate._returns import best_contact_day
+from touchpoint_lib.simulate._tables import block_tables
+from touchpoint_lib.simulate._world import World
+from touchpoint_lib.simulate.contacts import ShopContacts, ShopVisits
+from touchpoint_lib.simulate.dirt import ShopDirt, soil
+from touchpoint_lib.simulate.parcels import ShopParcels
+from touchpoint_lib.simulate.payments import ShopPayments
+from touchpoint_lib.simulate.reviews import ShopReviews
+from touchpoint_lib.simulate.settings import ShopArrivals, ShopDiscounts, ShopGoods, ShopSeasons
+from touchpoint_lib.simulate.truth import ShopTruth
+
+#: Customers that run together: their arrays should stay near the processor. The result does not
+#: depend on it, but for the order of rows of one second.
+_BLOCK = 65_536
+#: A century: codes of days stay small.
+_MOST_DAYS = 36_525
+_SETTINGS = {
+    "arrivals": ShopArrivals,
+    "seasons": ShopSeasons,
+    "goods": ShopGoods,
+    "discounts": ShopDiscounts,
+    "visits": ShopVisits,
+    "contacts": ShopContacts,
+    "payments": ShopPayments,
+    "parcels": ShopParcels,
+    "reviews": ShopReviews,
+    "dirt": ShopDirt,
+}
+#: Of these there is no shop without.
+_NEEDED = ("arrivals", "goods")
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A simulated shop: its tables, and the truth behind them.
+
+    Times are local, without a zone, to the second; money is yuan; ids count from 1 in the order of
+    time. Tables of processes that were switched off have no rows. Nothing behind the end is in the
+    tables: what was not known then is missing.
+
+    Parameters
+    ----------
+    customers
+        customer_id, registered_at (the first order), channel, province, city; with contacts also
+        control_group (never contacted) and consent_* by channel, at registration.
+    orders
+        order_id, customer_id, time, source (of the visit, or the clicked contact), product,
+        list_amount, discount (depth), amount (paid or to pay), margin (amount less goods and
+        shipping; 0 unless paid, less the shipping alone if sent back), flash_sale, gift, status
+        ("open", "paid", "cancelled"), returned_at; with contacts also coupon_contact_id (the
+        contact whose coupon was used).
+    payments
+        order_id, customer_id, due_at, reminded_at, held_out (eligible for a reminder, not
+        reminded), paid_at, cancelled_at.
+    parcels
+        parcel_id, order_id, customer_id, carrier, province, shipped_at, promised_at, delivered_at,
+        cared_at, held_out (late, no care call).
+    scans
+        parcel_id, time, event.
+    contacts
+        contact_id, customer_id, time, channel, campaign (missing outside of campaigns), held_out
+        (an opportunity, not contacted), cost, coupon (depth, 0 for none), coupon_until, opened,
+        clicked, unsubscribed.
+    visits
+        customer_id, time, source.
+    reviews
+        review_id, order_id, customer_id, time, rating, text, replied_at, reply.
+    truth
+        What nobody knows about a real shop.
+    call
+        The arguments of `simulate_shop` that make this shop.
+    """
+
+    customers: pd.DataFrame
+    orders: pd.DataFrame
+    payments: pd.DataFrame
+    parcels: pd.DataFrame
+    scans: pd.DataFrame
+    contacts: pd.DataFrame
+    visits: pd.DataFrame
+    reviews: pd.DataFrame
+    truth: ShopTruth
+    call: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(
+            f"{len(getattr(self, item.name)):,} {item.name}"
+            for item in fields(self)
+            if item.name not in ("truth", "call")
+        )
+        return f"Shop({sizes})"
+
+    def twin(self, **changes: Any) -> Shop:
+        """Return the same shop in another world, where only ``changes`` differ.
+
+        Every customer meets the same luck there, event by event, so that the difference between
+        the two shops is the effect of the changes, and little else.
+
+        Parameters
+        ----------
+        **changes
+            Arguments of `simulate_shop`.
+
+        Raises
+        ------
+        InputError
+            If there is no such argument, or its value cannot be used.
+
+        Examples
+        --------
+        What all contacts together bring:
+
+        >>> import touchpoint_lib as tp
+        >>> shop = tp.simulate_shop(seed=1, n_customers=1000, days=365)
+        >>> quiet = shop.twin(contacts=None)
+        >>> len(shop.orders) > len(quiet.orders)
+        True
+        """
+        for name in changes:
+            check_choice("an argument of twin", name, list(self.call))
+        return simulate_shop(**{**self.call, **changes})
+
+    def best_contact_days(
+        self, channel: str, *, coupon: float = 0.0, horizon: int = 60, latest: int = 180
+    ) -> pd.DataFrame:
+        """Return the best day for one contact after each customer's last order, by the truth.
+
+        The plan is to contact the customer at the end of that day of silence, unless an order has
+        come by then. Its value is the expected margin of the order it brings into the next
+        ``horizon`` days, less the contact's cost and the coupon, which is also given to those who
+        would have come anyway. The contact speeds up whoever is still a customer; it brings nobody
+        back who has left. Other contacts, debts of earlier discounts and fatigue are left aside.
+
+        Parameters
+        ----------
+        channel
+            Whose effect, decay and cost count.
+        coupon
+            Depth of the coupon that comes with it: here only its cost, not what it does.
+        horizon
+            Days behind the contact that count.
+        latest
+            The last day of silence considered.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Index customer_id; day (of silence, 0 is the day of the order; missing where no day is
+            worth a contact), date, value (yuan, 0 where day is missing).
+
+        Raises
+        ------
+        InputError
+            If there is no such channel, or a number is out of bounds.
+
+        Examples
+        --------
+        >>> import touchpoint_lib as tp
+        >>> shop = tp.simulate_shop(seed=1, n_customers=1000, days=365)
+        >>> days = shop.best_contact_days("sms")
+        >>> bool((days["value"] >= 0).all())
+        True
+        """
+        contacts, goods = self.call["contacts"], self.call["goods"]
+        if contacts is None:
+            raise fail("this shop has no contacts", "simulate it with contacts=ShopContacts(...)")
+        check_choice("channel", channel, [one.name for one in contacts.channels])
+        check_number("coupon", coupon, ge=0, lt=1)
+        horizon = check_integer("horizon", horizon, ge=1)
+        latest = check_integer("latest", latest, ge=0)
+        chosen = next(one for one in contacts.channels if one.name == channel)
+        arrivals, start, days = self.call["arrivals"], self.call["start"], self.call["days"]
+        calendar = build_calendar(
+            start,
+            days + latest + horizon + 2,
+            arrivals.provinces,
+            self.call["seasons"],
+            self.call["discounts"],
+        )
+        public = Hazard(calendar, arrivals.segments, self.call["discounts"], np.zeros(1)).public()
+        cumulative = np.concatenate([np.zeros((*public.shape[:2], 1)), public.cumsum(axis=2)], 2)
+        truth = self.truth.customers
+        last = self._last_orders(start)
+        # Time in a day runs with the orders, not with the clock.
+        midnight = np.floor(last)
+        last = midnight + calendar.fraction_of_orders(last - midnight)
+        margin = sum(product.share * product.margin for product in goods.products)
+        value = truth["mean_value"].to_numpy()
+        day, worth = best_contact_day(
+            truth["dropout"].to_numpy(),
+            truth["regularity"].to_numpy(),
+            truth["rate"].to_numpy(),
+            last,
+            self.customers["province"].cat.codes.to_numpy(),
+            truth["segment"].cat.codes.to_numpy(),
+            cumulative=cumulative,
+            effect=chosen.effect,
+            decay=chosen.decay,
+            margin=value * margin - goods.shipping,
+            cost=chosen.cost,
+            discount=value * coupon,
+            horizon=horizon,
+            latest=latest,
+        )
+        return pd.DataFrame(
+            {"day": day, "date": as_times(start, midnight + day), "value": worth},
+            index=pd.Index(truth["customer_id"], name="customer_id"),
+        )
+
+    def _last_orders(self, start: pd.Timestamp) -> FloatArray:
+        """Return each customer's last order, days since the start, by customer_id."""
+        orders = self.orders[["customer_id", "time"]]
+        if self.call["dirt"] is not None:
+            orders = self.twin(dirt=None).orders
+        last = orders.groupby("customer_id")["time"].max().sort_index()
+        return np.asarray((last - start) / pd.Timedelta(days=1), dtype=np.float64)
+
+
+def simulate_shop(
+    seed: int,
+    n_customers: int,
+    days: int,
+    *,
+    start: str | pd.Timestamp = "2024-01-01",
+    arrivals: ShopArrivals = ShopArrivals(),
+    seasons: ShopSeasons | None = ShopSeasons(),
+    goods: ShopGoods = ShopGoods(),
+    discounts: ShopDiscounts | None = ShopDiscounts(),
+    visits: ShopVisits | None = ShopVisits(),
+    contacts: ShopContacts | None = ShopContacts(),
+    payments: ShopPayments | None = ShopPayments(),
+    parcels: ShopParcels | None = ShopParcels(),
+    reviews: ShopReviews | None = ShopReviews(),
+    dirt: ShopDirt | None = None,
+    outcome_days: int | None = None,
+    snapshots: Sequence[str | pd.Timestamp] = (),
+    horizon: int = 90,
+) -> Shop:
+    """Return a shop whose truth is known: every customer's parameters, every contact's effect.
+
+    Customers arrive with a first order and buy in a renewal process whose time runs faster in
+    season, on discount and behind contacts, and slower behind late parcels and negative reviews
+    without a reply. Each process is a record of documented parameters; None switches it off. The
+    same arguments give the same shop, and customers keep their luck when one process changes
+    (`Shop.twin`).
+
+    Parameters
+    ----------
+    seed
+        Of all luck; a whole number, at least 0.
+    n_customers
+        How many arrive within the days.
+    days
+        Length of the log.
+    start
+        Its first day; a date without a time zone.
+    arrivals
+        Who comes, from where, and when: segments with their rates, provinces.
+    seasons
+        Year, week and hours; None: every moment is the same.
+    goods
+        Products, margins, returns.
+    discounts
+        The discount calendar and pull-forward. Without it, customers who buy on discount only
+        place their first order, and others only with a coupon.
+    visits
+        Visits, and where orders come from. Without it, there are no contacts on visits.
+    contacts
+        Channels, campaigns, holdouts and fatigue.
+    payments
+        From order to payment, reminders and cancellation. Without it, orders are paid at once.
+    parcels
+        Carriers, delays, lateness, care. Without it, goods are received when paid, and there are
+        no leaflets.
+    reviews
+        Ratings, texts, replies.
+    dirt
+        What is wrong with the data; nothing by default.
+    outcome_days
+        With it the truth holds both outcomes of every opportunity for a contact, contacted and
+        not, in so many days behind it: a second world is run for each, which costs a multiple of
+        the time.
+    snapshots
+        Dates at whose midnight the truth about every customer is taken: within the log, or the
+        day behind it.
+    horizon
+        Days ahead that the probability of returning without a contact looks.
+
+    Returns
+    -------
+    Shop
+        Frames, and the truth.
+
+    Raises
+    ------
+    InputError
+        If an argument is out of bounds, of another kind, or does not fit another one.
+
+    References
+    ----------
+    Renewal processes in a time of their own: Cox, D. R. and Isham, V. (1980). "Point Processes",
+    chapter 3. Both outcomes of a contact: Rubin, D. B. (1974). "Estimating causal effects of
+    treatments in randomized and nonrandomized studies", Journal of Educational Psychology 66(5).
+
+    Examples
+    --------
+    >>> import touchpoint_lib as tp
+    >>> shop = tp.simulate_shop(seed=1, n_customers=1000, days=365)
+    >>> shop.customers["customer_id"].size, bool(shop.orders["time"].is_monotonic_increasing)
+    (1000, True)
+    >>> int(shop.truth.alive("2024-12-31").sum()) < 1000
+    True
+    """
+    call = dict(locals())
+    for name, kind in _SETTINGS.items():
+        given = call[name]
+        if not isinstance(given, kind) and not (given is None and name not in _NEEDED):
+            raise fail(
+                f"{name} is {given!r}",
+                f"pass {kind.__name__}(...)" + ("" if name in _NEEDED else ", or None for none"),
+            )
+    call["seed"] = seed = check_integer("seed", seed, ge=0)
+    call["n_customers"] = n_customers = check_integer("n_customers", n_customers, ge=1)
+    call["days"] = days = check_integer("days", days, ge=1)
+    call["horizon"] = horizon = check_integer("horizon", horizon, ge=1)
+    call["start"] = begins = _as_midnight("start", start)
+    check_number("days", days, le=_MOST_DAYS)
+    check_number("n_customers", n_customers, le=2**31 - 2)
+    if outcome_days is not None:
+        call["outcome_days"] = outcome_days = check_integer("outcome_days", outcome_days, ge=1)
+        if contacts is None:
+            raise fail("outcome_days is given without contacts", "pass contacts, or leave it out")
+    looks = {(_as_midnight("a date of snapshots", date) - begins).days for date in snapshots}
+    for look in looks:
+        check_number("the day of a snapshot, counted from the start,", look, ge=0, le=days)
+    sources = order_sources(visits, contacts)
+    if len(set(sources)) < len(sources):
+        raise fail(
+            f"a channel of contacts has the name of a source of visits ({', '.join(sources)})",
+            "name the channel differently",
+        )
+
+    draws = Draws(seed)
+    calendar = build_calendar(begins, days + horizon, arrivals.provinces, seasons, discounts)
+    fades = [
+        *([] if contacts is None else [channel.decay for channel in contacts.channels]),
+        # Losses of late parcels and of negative reviews, if any.
+        1.0 if parcels is None else parcels.late_days,
+        1.0 if reviews is None else reviews.loss_days,
+    ]
+    hazard = Hazard(calendar, arrivals.segments, discounts, np.exp(-1 / np.array(fades)))
+    outreach = None
+    if contacts is not None:
+        outreach = Outreach(draws, contacts, 0.0 if visits is None else visits.intent_days)
+    fulfilment = Fulfilment(
+        draws,
+        payments,
+        parcels,
+        reviews,
+        start=begins,
+        sources=sources,
+        provinces=arrivals.provinces,
+        products=goods.products,
+    )
+    rules = Rules(
+        draws=draws,
+        population=populate(draws, arrivals, calendar, n_customers, days),
+        segments=arrivals.segments,
+        goods=goods,
+        visits=visits,
+        contacts=contacts,
+        hazard=hazard,
+        outreach=outreach,
+        fulfilment=fulfilment,
+        carriers=() if parcels is None else parcels.carriers,
+        world=World(
+            draws,
+            hazard,
+            arrivals.segments,
+            goods,
+            visits,
+            outreach,
+            None if parcels is None and reviews is None else fulfilment.later,
+        ),
+        start=begins,
+        days=days,
+        outcome_days=outcome_days,
+        looks=tuple(sorted(looks)),
+        horizon=horizon,
+    )
+    parts = Parts()
+    n_blocks = -(-n_customers // _BLOCK)
+    for number in range(n_blocks):
+        block = run_block(rules, np.arange(number, n_customers, n_blocks))
+        parts.add(block_tables(rules, block), block.looks)
+    return _shop(assembled(rules, arrivals, parts), draws, dirt, begins, days, call)
+
+
+def _shop(
+    frames: Frames,
+    draws: Draws,
+    dirt: ShopDirt | None,
+    start: pd.Timestamp,
+    days: int,
+    call: Mapping[str, Any],
+) -> Shop:
+    """Return the shop of the frames, with dirt if there is to be some."""
+    truth = {
+        name.removeprefix("true_"): frames.pop(name)
+        for name in list(frames)
+        if name.startswith("true_")
+    }
+    truth["dirt"] = pd.DataFrame(columns=["table", "row", "column", "kind", "original"])
+    truth["leaks"] = pd.DataFrame(columns=["table", "column", "why"])
+    if dirt is not None:
+        end = start + pd.Timedelta(days=days)
+        frames, truth["dirt"], truth["leaks"] = soil(draws, dirt, frames, end)
+    return Shop(**frames, truth=ShopTruth(**truth), call=call)
+
+
+def _as_midnight(name: str, date: str | pd.Timestamp) -> pd.Timestamp:
+    """Return a date as a timestamp; raise where it is none, or has a time or a zone."""
+    try:
+        day = pd.Timestamp(date)
+    except (ValueError, TypeError) as error:
+        raise fail(f"{name} is {date!r} ({error})", "pass a date such as '2024-01-01'") from None
+    if pd.isna(day) or day.tz is not None or day != day.normalize():
+        raise fail(f"{name} is {date!r}", "pass a date without a time of day and a time zone")
+    if not 1900 <= day.year <= 2200:
+        raise fail(f"{name} is {date!r}", "pass a date from 1900 to 2200")
+    return day
