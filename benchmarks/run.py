@@ -18,6 +18,7 @@ import json
 import sys
 
 import churn
+import simulate
 from timing import best_of, measure, peak_memory, write_table
 
 SIZES = (2_357, 23_570, 235_700, 1_000_000)
@@ -221,6 +222,7 @@ def main(arguments: list[str]) -> None:
         return
     write_table("benchmarks", text)
     churn.main([])
+    simulate.main([])
 
 
 if __name__ == "__main__":

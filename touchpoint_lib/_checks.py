@@ -81,7 +81,8 @@ def check_integer(name: str, value: Any, *, ge: int) -> int:
     number = check_number(name, value, ge=ge)
     if number != int(number):
         raise fail(f"{name} is {value}", "it must be a whole number")
-    return int(number)
+    # Not by way of the float, which has 53 bits.
+    return int(value)
 
 
 def check_unit(unit: Any, known: Mapping[str, float] = UNIT_DAYS) -> Unit:

@@ -153,7 +153,11 @@ def test_reminder_pays_more_orders_than_the_holdout() -> None:
 @pytest.mark.parametrize("flash", [False, True])
 def test_reminder_multiplies_the_hazard_of_every_late_payment(flash: bool) -> None:
     payments = replace(
-        SETTINGS["all late"], by_source={}, flash_limit_minutes=1e9, limit_days=1e9, reminder=1.0
+        SETTINGS["all late"],
+        by_source={},
+        flash_limit_minutes=1e9,
+        limit_days=36_525.0,
+        reminder=1.0,
     )
     orders = replace(shop_orders(20_000), time=np.zeros(20_000))
     paid = pay(Draws(7), payments, orders, SOURCES)

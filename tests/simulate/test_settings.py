@@ -63,8 +63,10 @@ BAD: list[tuple[Any, dict[str, Any], str]] = [
     ),
     *(
         (_segment, {name: 0.0}, f"{name} of segment 'core' is 0.0; it must be > 0")
-        for name in ("r", "alpha", "a", "b", "p", "gamma")
+        for name in ("alpha", "a", "b", "p", "gamma")
     ),
+    (_segment, {"r": 0.05}, "r of segment 'core' is 0.05; it must be >= 0.1"),
+    (_segment, {"regularity": 17}, "the regularity of segment 'core' is 17; it must be <= 16"),
     (_segment, {"r": math.inf}, "r of segment 'core' is inf; it must be finite"),
     (_segment, {"q": 1.0}, "q of segment 'core' is 1.0; it must be > 1"),
     (

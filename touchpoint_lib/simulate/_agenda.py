@@ -16,8 +16,14 @@ class Agenda:
     def __init__(self) -> None:
         self._days: dict[int, list[tuple[IntArray, FloatArray]]] = defaultdict(list)
 
+    def add_on(self, day: int, column: IntArray) -> None:
+        """Put columns down for one day."""
+        self._days[day].append((column, np.ones(len(column))))
+
     def add(self, column: IntArray, day: IntArray, amount: FloatArray | None = None) -> None:
         """Put each column down for its day; amounts are 1 unless given."""
+        if not len(column):
+            return
         amount = np.ones(len(column)) if amount is None else amount
         order = np.argsort(day, kind="stable")
         day, column, amount = day[order], column[order], amount[order]

@@ -44,10 +44,16 @@ _EMPTY = {
 
 
 class Parts:
-    """The blocks' tables, handed over one column at a time."""
+    """The blocks' tables, put together column by column as they come.
 
-    def __init__(self) -> None:
-        self._tables: dict[str, dict[str, list[npt.NDArray[Any]]]] = {}
+    Each column is one array with room for all ``blocks``: pages that are never written to cost
+    nothing, and an array of this size goes back to the system when it is let go of, where the many
+    small ones of the blocks would stay with the process.
+    """
+
+    def __init__(self, blocks: int = 1) -> None:
+        self._blocks = blocks
+        self._tables: dict[str, Arrays] = {}
         self._rows: dict[str, int] = {}
         self.looks: list[Look] = []
 
@@ -55,13 +61,19 @@ class Parts:
         """Take a block's tables; rows of its orders and contacts become rows of the whole."""
         before = dict(self._rows)
         for name, table in tables.items():
-            kept = self._tables.setdefault(name, {})
+            kept, first = self._tables.setdefault(name, {}), before.get(name, 0)
             for column, values in table.items():
                 if column in _POINTS:
                     offset = before.get(_POINTS[column], 0)
                     values = np.where(values >= 0, values + offset, -1).astype(np.int32)
-                kept.setdefault(column, []).append(values)
-            self._rows[name] = before.get(name, 0) + len(next(iter(table.values())))
+                stop = first + len(values)
+                if column not in kept or len(kept[column]) < stop:
+                    # Blocks are alike: a twentieth more is nearly always enough.
+                    roomy = np.empty(stop + len(values) * self._blocks * 21 // 20, values.dtype)
+                    roomy[:first] = kept[column][:first] if first else 0
+                    kept[column] = roomy
+                kept[column][first:stop] = values
+            self._rows[name] = stop
         self.looks += looks
 
     def __contains__(self, table: str) -> bool:
@@ -73,7 +85,7 @@ class Parts:
 
     def take(self, table: str, column: str) -> Any:
         """Return a column of all blocks, and let go of it."""
-        return np.concatenate(self._tables[table].pop(column))
+        return self._tables[table].pop(column)[: self._rows[table]]
 
 
 def assembled(rules: Rules, arrivals: ShopArrivals, parts: Parts) -> Frames:
@@ -146,6 +158,7 @@ def _customers(rules: Rules, arrivals: ShopArrivals, parts: Parts) -> Frames:
     city = np.array([names.index(name) for name in cities], dtype=np.int8)[people.city]
     ids = np.arange(1, len(people) + 1, dtype=np.int32)
     left_at = parts.take("customers", "left_at")[order]
+    last_purchase_at = parts.take("customers", "last_purchase_at")[order]
     stages = np.array([segment.regularity for segment in segments], dtype=np.int16)
     shape = np.array([segment.p for segment in segments])
     return {
@@ -172,6 +185,7 @@ def _customers(rules: Rules, arrivals: ShopArrivals, parts: Parts) -> Frames:
                 "rate": people.rate,
                 "dropout": people.dropout,
                 "mean_value": shape[people.segment] / people.nu,
+                "last_purchase_at": last_purchase_at,
                 "left_at": left_at,
             }
         ),
@@ -201,7 +215,8 @@ def _orders(
         table[name] = parts.take("orders", name)[order]
     row = table.pop("coupon_row")
     if rules.contacts is not None:
-        table["coupon_contact_id"] = as_ids(contact_id[row], row >= 0)
+        # Row -1 is none, and there may be no contact at all.
+        table["coupon_contact_id"] = as_ids(np.append(contact_id, 0)[row], row >= 0)
     table["source"] = as_category(table["source"], sources)
     table["product"] = as_category(
         table["product"], [product.name for product in rules.goods.products]

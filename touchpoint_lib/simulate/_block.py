@@ -19,7 +19,7 @@ from touchpoint_lib.simulate._fulfilment import Chain, Fulfilment
 from touchpoint_lib.simulate._hazard import Hazard
 from touchpoint_lib.simulate._ledger import Ledger
 from touchpoint_lib.simulate._orders import Sold
-from touchpoint_lib.simulate._outreach import Outreach
+from touchpoint_lib.simulate._outreach import Outreach, event_of
 from touchpoint_lib.simulate._population import Population
 from touchpoint_lib.simulate._returns import alive_after_silence, own_return
 from touchpoint_lib.simulate._spend import Sale, sell, send_back
@@ -141,7 +141,9 @@ def _arrivals(rules: Rules, place: IntArray) -> State:
     contacted = rules.contacts.control if rules.contacts is not None else 0.0
     subscribed = np.ones((len(channels), n), dtype=np.bool_)
     for code, channel in enumerate(channels):
-        subscribed[code] = draws.uniform("contact.consent", key, code) < channel.consent
+        subscribed[code] = (
+            draws.uniform("contact.consent", key, event_of(channel.name)) < channel.consent
+        )
     # On the first day the shop's time runs from the first order on.
     fraction = rules.hazard.calendar.fraction_of_orders(arrived - born)
     speed, debt = rules.hazard.first_day(segment, province, born)
@@ -270,7 +272,7 @@ def _window(
 def _look(rules: Rules, place: IntArray, day: int, state: State) -> Look:
     """Return the truth about customers before ``day``; ``state`` is used up."""
     n = len(state)
-    run, alive = np.maximum(state.run, 0.0), state.alive
+    run, alive = np.maximum(state.run, 0.0), state.lives(slice(None))
     stages = np.array([segment.regularity for segment in rules.segments])[state.segment]
     state.run[:] = 0.0
     for ahead in range(rules.horizon):

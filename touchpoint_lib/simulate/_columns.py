@@ -40,10 +40,3 @@ def as_category(codes: npt.ArrayLike, names: Sequence[str]) -> pd.Categorical:
 def as_ids(numbers: IntArray, present: BoolArray) -> Any:
     """Return whole numbers as a nullable column."""
     return pd.arrays.IntegerArray(numbers.astype(np.int64), ~present)
-
-
-def gathered(parts: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """Return the blocks' arrays as one, and let go of them."""
-    joined = np.concatenate(parts)
-    parts.clear()
-    return joined

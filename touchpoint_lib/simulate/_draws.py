@@ -25,16 +25,20 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND = np.uint64(0x94D049BB133111EB)
 _S30, _S27, _S31, _S12 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(12)
+_ONE = np.uint64(1)
 _MASK = (1 << 64) - 1
 
 
 def _mixed(words: _Words) -> _Words:
     """Return words whose every bit depends on every bit of ``words``, which are overwritten."""
-    words ^= words >> _S30
+    scratch = words >> _S30
+    words ^= scratch
     words *= _FIRST
-    words ^= words >> _S27
+    np.right_shift(words, _S27, out=scratch)
+    words ^= scratch
     words *= _SECOND
-    words ^= words >> _S31
+    np.right_shift(words, _S31, out=scratch)
+    words ^= scratch
     return words
 
 
@@ -55,13 +59,23 @@ class Draws:
 
     def uniform(self, stream: str, customer: npt.ArrayLike, event: npt.ArrayLike = 0) -> FloatArray:
         """Return numbers in (0, 1), one for each pair of whole numbers ``customer``, ``event``."""
-        key = np.asarray(customer).astype(np.uint64)
-        # A hash is meant to wrap around; numpy warns of that for scalars only.
-        with np.errstate(over="ignore"):
-            words = _mixed(key * _GOLDEN + self._stream(stream))
-            words = words + (np.asarray(event).astype(np.uint64) + np.uint64(1)) * _GOLDEN
-            # 52 bits and a half: exact, never 0, never 1.
-            return np.asarray(((_mixed(words) >> _S12).astype(np.float64) + 0.5) * 2.0**-52)
+        key, step = np.asarray(customer), np.asarray(event)
+        # In place wherever it can be: this is most of a simulation's time. Never of no dimension:
+        # numpy warns where scalars wrap around, as a hash is meant to.
+        words = key.astype(np.uint64).reshape(key.shape or 1)
+        words *= _GOLDEN
+        words += self._stream(stream)
+        words = _mixed(words)
+        steps = step.astype(np.uint64).reshape(step.shape or 1)
+        steps += _ONE
+        steps *= _GOLDEN
+        words = _mixed(words + steps)
+        words >>= _S12
+        # 52 bits and a half: exact, never 0, never 1.
+        numbers = words.astype(np.float64)
+        numbers += 0.5
+        numbers *= 2.0**-52
+        return numbers if key.ndim or step.ndim else numbers.reshape(())
 
     def normal(self, stream: str, customer: npt.ArrayLike, event: npt.ArrayLike = 0) -> FloatArray:
         """Return standard normal numbers."""

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from touchpoint_lib._checks import FloatArray
+from touchpoint_lib._checks import FloatArray, fail
 from touchpoint_lib.simulate._calendar import Calendar
 from touchpoint_lib.simulate._orders import Codes
 from touchpoint_lib.simulate._state import Days, State
 from touchpoint_lib.simulate.settings import ShopDiscounts, ShopSegment
 
+#: The most that contacts may add to a log hazard: beyond it the settings cannot be meant.
+_MOST_LIFT = 100.0
 #: Share of a day's hazard that paying back may take at most.
 MOST_REPAID = 0.9
 
@@ -31,7 +33,7 @@ class Hazard:
         self._undiscounted = np.array([0.0 if one.discount_only else 1.0 for one in segments])
         self._repaid = 0.0 if discounts is None else 1 / discounts.repay_days
         moved = 0.0 if discounts is None else discounts.moved
-        self._moved = moved * self._undiscounted
+        self.moved = moved * self._undiscounted
         self._decay = decay[:, None]
 
     def lift(self, segment: Codes, depth: FloatArray | float) -> FloatArray:
@@ -51,7 +53,7 @@ class Hazard:
         """Return the speed and the new debt of customers on the whole day of their arrival."""
         season = self.calendar.season[province, day]
         speed = season * self.lift(segment, self.calendar.depth[day])
-        return speed, self._moved[segment] * (speed - season)
+        return speed, self.moved[segment] * (speed - season)
 
     def advance(self, state: State, lo: int, hi: int, day: int) -> None:
         """Let ``day`` pass for the columns ``lo`` to ``hi``: set their speed, add it to their time.
@@ -61,8 +63,14 @@ class Hazard:
         here = slice(lo, hi)
         segment = state.segment[here]
         boost, owed = state.boost[:, here], state.owed[here]
-        season = self.calendar.season[:, day].take(state.province[here])
-        base = season * np.exp(boost.sum(axis=0))
+        base = boost.sum(axis=0)
+        if base.max(initial=0.0) > _MOST_LIFT:
+            raise fail(
+                f"contacts lift the hazard of a customer on day {day} by exp({base.max():.0f})",
+                "lower the rates, effects or decays of the channels, or let contacts tire",
+            )
+        np.exp(base, out=base)
+        base *= self.calendar.season[:, day].take(state.province[here])
         boost *= self._decay
         holders = np.flatnonzero(state.coupon_until[here] >= day)
         depth = float(self.calendar.depth[day])
@@ -70,16 +78,18 @@ class Hazard:
             discount = np.full(len(base), depth)
             discount[holders] = np.maximum(depth, state.coupon[here][holders])
             speed = base * np.exp(self._response.take(segment) * discount)
-            owed += self._moved.take(segment) * (speed - base)
+            owed += self.moved.take(segment) * (speed - base)
         else:
-            speed = base * self._undiscounted.take(segment)
-            back = np.minimum(owed * self._repaid, MOST_REPAID * speed)
+            speed = self._undiscounted.take(segment)
+            speed *= base
+            back = owed * self._repaid
+            np.minimum(back, MOST_REPAID * speed, out=back)
             back[holders] = 0.0
             speed -= back
             owed -= back
             at = segment[holders]
             lifted = base[holders] * self.lift(at, state.coupon[here][holders])
-            owed[holders] += self._moved[at] * (lifted - base[holders])
+            owed[holders] += self.moved[at] * (lifted - base[holders])
             speed[holders] = lifted
         state.speed[here] = speed
         state.run[here] += speed

@@ -10,7 +10,7 @@ from touchpoint_lib._checks import FloatArray, IntArray
 from touchpoint_lib.simulate._agenda import Agenda, Agendas
 from touchpoint_lib.simulate._orders import Later, Sold
 from touchpoint_lib.simulate._outreach import TIRING, Contacted
-from touchpoint_lib.simulate._state import State
+from touchpoint_lib.simulate._state import Days, State
 
 #: Pairs of a customer of the second world and an event of the first that are formed at a time.
 _PAIRS = 2_000_000
@@ -44,7 +44,9 @@ class Event:
         """
         first, last = (np.searchsorted(self.column, column, side) for side in ("left", "right"))
         many = (last - first).astype(np.int64)
-        bounds = np.searchsorted(np.cumsum(many), np.arange(0, many.sum(), _PAIRS), "left")
+        bounds = np.searchsorted(
+            np.cumsum(many), np.arange(0, max(int(many.sum()), 1), _PAIRS), "left"
+        )
         for start, stop in zip(bounds, [*bounds[1:].tolist(), len(many)], strict=True):
             here = many[start:stop]
             owner = np.repeat(np.arange(start, stop), here)
@@ -67,7 +69,7 @@ class Ledger:
         self._looks = looks
         self._rows = 0
         self.sold: list[Sold] = []
-        self.visits: list[tuple[int, IntArray]] = []
+        self.visits: list[tuple[int, Days]] = []
         self.contacts: list[Contacted] = []
         self.copies: list[State] = []
         self.copied: list[tuple[IntArray, IntArray]] = []
@@ -97,7 +99,7 @@ class Ledger:
 
     def visited(self, day: int, column: IntArray) -> None:
         """Take visits."""
-        self.visits.append((day, column))
+        self.visits.append((day, column.astype(np.int32)))
 
     def before_contacts(self, state: State, day: int, column: IntArray, slot: IntArray) -> None:
         """Copy the customers of the day's opportunities, each with its decision turned round."""
@@ -124,16 +126,14 @@ class Ledger:
         column = np.concatenate([part[0] for part in self.copied])
         rows = np.concatenate([part[1] for part in self.copied])
         agendas = Agendas()
-        sent = [
-            (part.column[~part.held_out], part.day)
-            for part in self.contacts
-            if part.tires and part.day <= self._last_copy
-        ]
-        rested = [
-            Event(who, np.full(n, day + 1), np.full(n, day + TIRING), np.ones(n))
-            for who, day in sent
-            for n in [len(who)]
-        ]
+        rested = []
+        for part in self.contacts:
+            if part.tires and part.day <= self._last_copy:
+                who = part.column[~part.held_out].astype(np.int64)
+                n = len(who)
+                rested.append(
+                    Event(who, np.full(n, part.day + 1), np.full(n, part.day + TIRING), np.ones(n))
+                )
         goals = (agendas.received, *agendas.lost, agendas.rested)
         for parts, agenda in zip((*self._events, rested), goals, strict=True):
             if parts:

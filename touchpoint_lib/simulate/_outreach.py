@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from touchpoint_lib._checks import BoolArray, FloatArray, IntArray
 from touchpoint_lib.simulate._agenda import Agenda
@@ -17,15 +19,21 @@ from touchpoint_lib.simulate.contacts import ShopContacts
 TIRING = 30
 #: Days for which a click is the source of an order.
 _CLICK_COUNTS = 3
-#: Most channels and campaigns together: the events of one day's draws are told apart by it.
-_SLOTS = 64
+
+
+def event_of(name: str, day: npt.ArrayLike = 0) -> IntArray:
+    """Return the events of draws for a channel or campaign on days.
+
+    They hang on its name: another channel more or less changes nobody's luck.
+    """
+    return (np.asarray(day, dtype=np.int64) << 32) | zlib.crc32(name.encode())
 
 
 @dataclass(frozen=True)
 class Contacted:
     """Opportunities of one day through one channel, held out or not, by column of the state."""
 
-    column: IntArray
+    column: Days
     day: int
     channel: int
     campaign: int  # -1: none
@@ -35,7 +43,7 @@ class Contacted:
     opened: BoolArray
     clicked: BoolArray
     unsubscribed: BoolArray
-    recent: Days  # tiring contacts in the 30 days before
+    recent: npt.NDArray[np.int16]  # tiring contacts in the 30 days before
     effect: FloatArray  # what it adds to the log hazard, or would have added
     alive: BoolArray
     tires: bool
@@ -82,12 +90,23 @@ class Outreach:
     def _next(self, code: int, key: IntArray, day: Days | int) -> Days:
         """Return the day after ``day`` on which the next opportunity at random times falls."""
         # In a Poisson process the days until the next event are geometric.
-        waits = self._draws.exponential("contact.wait", key, np.asarray(day) * _SLOTS + code)
-        days = np.floor(waits * (30 / self._contacts.channels[code].rate))
+        channel = self._contacts.channels[code]
+        waits = self._draws.exponential("contact.wait", key, event_of(channel.name, day))
+        days = np.floor(waits * (30 / channel.rate))
         return (day + 1 + np.minimum(days, 1e6)).astype(np.int32)
 
+    def _events(self, day: int) -> IntArray:
+        """Return the events of a day's draws by slot: channels, then campaigns."""
+        names = [channel.name for channel in self._contacts.channels]
+        campaigns = [f"campaign {campaign.name}" for campaign in self._contacts.campaigns]
+        return np.array([event_of(name, day) for name in (*names, *campaigns)], dtype=np.int64)
+
     def _mailings(self, state: State, lo: int, hi: int, day: int) -> list[_Mailing]:
-        """Return who is meant today, before anybody is contacted."""
+        """Return who is meant today, before anybody is contacted.
+
+        A campaign takes the place of its channel's own opportunity, and of later campaigns.
+        """
+        campaigns = self._campaigns(state, lo, hi, day)
         found = []
         for code, channel in enumerate(self._contacts.channels):
             if channel.audience == "visit":
@@ -97,10 +116,14 @@ class Outreach:
             else:
                 column = np.flatnonzero(state.due[code, lo:hi] == day) + lo
             column = column[state.subscribed[code, column] & ~state.control[column]]
+            for campaign in campaigns:
+                if campaign.channel == code:
+                    column = column[~np.isin(column, campaign.column)]
             if channel.audience == "silent":
                 column = column[day + 1 - state.last[column] >= channel.silence]
             elif channel.audience in ("visit", "parcel"):
-                luck = self._draws.uniform("contact.chance", state.key[column], day * _SLOTS + code)
+                event = event_of(channel.name, day)
+                luck = self._draws.uniform("contact.chance", state.key[column], event)
                 column = column[luck < channel.rate]
             found.append(
                 _Mailing(
@@ -114,7 +137,12 @@ class Outreach:
                     channel.coupon_days,
                 )
             )
+        return [mailing for mailing in (*found, *campaigns) if len(mailing.column)]
+
+    def _campaigns(self, state: State, lo: int, hi: int, day: int) -> list[_Mailing]:
+        """Return the campaigns of the day."""
         names = [channel.name for channel in self._contacts.channels]
+        found: list[_Mailing] = []
         for number, campaign in enumerate(self._contacts.campaigns):
             if campaign.day != day:
                 continue
@@ -122,6 +150,9 @@ class Outreach:
             column = np.arange(lo, hi)[state.subscribed[code, lo:hi] & ~state.control[lo:hi]]
             silent = day + 1 - state.last[column]
             column = column[(silent >= campaign.silence[0]) & (silent <= campaign.silence[1])]
+            for earlier in found:
+                if earlier.channel == code:
+                    column = column[~np.isin(column, earlier.column)]
             found.append(
                 _Mailing(
                     len(names) + number,
@@ -134,7 +165,7 @@ class Outreach:
                     campaign.coupon_days,
                 )
             )
-        return [mailing for mailing in found if len(mailing.column)]
+        return found
 
     def contact(
         self,
@@ -159,8 +190,9 @@ class Outreach:
         if before is not None and mailings:
             before(state, day, column, slot)
         # One draw a stream for all mailings: there are thousands of days.
+        events = np.repeat(self._events(day)[[one.slot for one in mailings]], sizes)
         luck = [
-            self._draws.uniform(f"contact.{stream}", state.key[column], day * _SLOTS + slot)
+            self._draws.uniform(f"contact.{stream}", state.key[column], events)
             for stream in _STREAMS
         ]
         for code in self._timed:
@@ -185,13 +217,15 @@ class Outreach:
         sent = ~held_out
         recent = state.recent[column]
         effect = channel.effect * np.exp(-self._contacts.fatigue * recent)
-        alive = state.alive[column]
+        alive = state.lives(column)
         intent = state.need[column] - state.run[column] < self._intent_days
         leaning = np.where(alive, 1.0, self._contacts.open_gone)
         leaning = np.where(intent, self._contacts.open_intent, leaning)
         opened = sent & (to_open < channel.opened * leaning)
         clicked = opened & (to_click < channel.clicked * leaning)
-        leaving = channel.unsubscribe * np.exp(self._contacts.pressure * recent)
+        # Any larger exponent means the same: for sure.
+        pressed = np.exp(np.minimum(self._contacts.pressure * recent, 700.0))
+        leaving = channel.unsubscribe * pressed
         unsubscribed = sent & (to_leave < leaving)
         coupon = np.where(sent & (to_offer < mailing.coupon_share), mailing.coupon, 0.0)
 
@@ -199,12 +233,12 @@ class Outreach:
         state.boost[mailing.channel, reached] += effect[sent]
         if channel.tires:
             state.recent[reached] += 1
-            rested.add(reached, np.full(len(reached), day + TIRING))
+            rested.add_on(day + TIRING, reached)
         state.subscribed[mailing.channel, column[unsubscribed]] = False
         state.clicked[column[clicked]] = mailing.channel
         state.clicked_until[column[clicked]] = day + _CLICK_COUNTS
         return Contacted(
-            column,
+            column.astype(np.int32),
             day,
             mailing.channel,
             mailing.campaign,
@@ -214,7 +248,7 @@ class Outreach:
             opened,
             clicked,
             unsubscribed,
-            recent,
+            recent.astype(np.int16),
             effect,
             alive,
             channel.tires,

@@ -55,10 +55,9 @@ class State:
     def __len__(self) -> int:
         return len(self.key)
 
-    @property
-    def alive(self) -> BoolArray:
-        """Who has not left."""
-        return np.isfinite(self.need)
+    def lives(self, column: IntArray | slice) -> BoolArray:
+        """Return which of some customers have not left."""
+        return np.isfinite(self.need[column])
 
     def take(self, columns: npt.ArrayLike) -> State:
         """Return a copy of some customers."""

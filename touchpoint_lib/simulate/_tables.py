@@ -11,6 +11,7 @@ import numpy.typing as npt
 from touchpoint_lib._checks import FloatArray, IntArray
 from touchpoint_lib.simulate._block import Block, Rules
 from touchpoint_lib.simulate._columns import as_times
+from touchpoint_lib.simulate._outreach import event_of
 from touchpoint_lib.simulate.parcels import scans
 from touchpoint_lib.simulate.reviews import reply_texts, review_texts
 
@@ -54,9 +55,11 @@ def block_tables(rules: Rules, block: Block) -> dict[str, Arrays]:
 
 
 def _customers(rules: Rules, block: Block) -> Arrays:
+    gone = ~block.state.lives(slice(None))
     table: Arrays = {
         "place": block.place,
-        "left_at": as_times(rules.start, np.where(block.state.alive, np.nan, block.state.last)),
+        "left_at": as_times(rules.start, np.where(gone, block.state.last, np.nan)),
+        "last_purchase_at": as_times(rules.start, block.state.last),
     }
     if rules.contacts is not None:
         table["control_group"] = block.state.control
@@ -98,7 +101,8 @@ def _payments(rules: Rules, block: Block) -> Arrays:
     return {
         "due_at": as_times(rules.start, payments.due_at),
         "reminded_at": as_times(rules.start, payments.reminded_at, end),
-        "held_out": payments.held_out,
+        # Known when the reminder would have gone out.
+        "held_out": payments.held_out & (payments.remind_at <= end),
         "paid_at": as_times(rules.start, payments.paid_at, end),
         "cancelled_at": as_times(rules.start, payments.cancelled_at, end),
         "true_own_paid_at": as_times(rules.start, payments.own_paid_at, _CENTURY),
@@ -119,7 +123,7 @@ def _parcels(rules: Rules, block: Block) -> tuple[Arrays, Arrays]:
         "promised_at": as_times(rules.start, parcels.promised_at[row]),
         "delivered_at": as_times(rules.start, parcels.delivered_at[row], end),
         "cared_at": as_times(rules.start, np.where(called, parcels.cared_at[row], np.nan)),
-        "held_out": parcels.held_out[row] & (parcels.promised_at[row] <= end),
+        "held_out": parcels.held_out[row] & (parcels.care_at[row] <= end),
         "true_delivered_at": as_times(rules.start, parcels.delivered_at[row]),
         "true_late": parcels.late[row],
         "true_delay_factor": parcels.factor[row],
@@ -171,16 +175,17 @@ def _contacts(rules: Rules, block: Block) -> tuple[Arrays, FloatArray]:
         values = [getattr(part, name) for part in parts]
         return np.repeat(np.array(values, dtype=dtype), [len(part.column) for part in parts])
 
-    who, day = column("column", np.int64), each("day", np.int64)
+    who, day = column("column", np.int32), each("day", np.int64)
     channel, campaign = each("channel", np.int8), each("campaign", np.int8)
     key = block.state.key[who]
-    # One time a day, so that a visit and the contact on it fall together.
-    hour = rules.draws.uniform("contact.hour", key, day * len(channels) + channel)
-    time = day + _OPENS + _OPEN_FOR * hour
+    names = np.array([event_of(one.name) for one in channels], dtype=np.int64)
+    # Campaigns have the hour of their channel: a customer has no other contact by it that day.
+    hour = rules.draws.uniform("contact.hour", key, (day << 32) | names[channel])
+    time = _after_arrival(rules, block, who, day + _OPENS + _OPEN_FOR * hour)
     on_visit = np.array([one.audience == "visit" for one in channels], dtype=np.bool_)
     on_parcel = np.array([one.audience == "parcel" for one in channels], dtype=np.bool_)
     rows = np.flatnonzero(on_visit[channel] & (campaign < 0))
-    time[rows] = _visit_times(rules, key[rows], day[rows])
+    time[rows] = _visit_times(rules, block, who[rows], day[rows])
     rows = np.flatnonzero(on_parcel[channel] & (campaign < 0))
     time[rows] = _receipt_times(block, who[rows], day[rows])
     held_out, coupon = column("held_out", np.bool_), column("coupon", np.float64)
@@ -199,22 +204,30 @@ def _contacts(rules: Rules, block: Block) -> tuple[Arrays, FloatArray]:
         "clicked": column("clicked", np.bool_),
         "unsubscribed": column("unsubscribed", np.bool_),
         "true_alive": column("alive", np.bool_),
-        "true_recent_contacts": column("recent", np.int32),
+        "true_recent_contacts": column("recent", np.int16),
         "true_log_hazard": column("effect", np.float64),
     }
-    if block.outcomes is not None:
-        outcomes = block.outcomes
+    if rules.outcome_days is not None:
         for name in ("orders_contacted", "orders_held_out", "margin_contacted", "margin_held_out"):
             both = np.full(len(who), np.nan)
-            both[outcomes.row] = np.round(getattr(outcomes, name), 2)
+            if block.outcomes is not None:
+                both[block.outcomes.row] = np.round(getattr(block.outcomes, name), 2)
             table[f"true_{name}"] = both
     return table, time
 
 
-def _visit_times(rules: Rules, key: IntArray, day: IntArray) -> FloatArray:
+def _visit_times(rules: Rules, block: Block, who: IntArray, day: IntArray) -> FloatArray:
     """Return when a customer's visit on a day was: it has one such visit a day at most."""
-    fraction = rules.draws.uniform("visit.hour", key, day)
-    return day + rules.hazard.calendar.time_of_day(fraction)
+    fraction = rules.draws.uniform("visit.hour", block.state.key[who], day)
+    return _after_arrival(rules, block, who, day + rules.hazard.calendar.time_of_day(fraction))
+
+
+def _after_arrival(rules: Rules, block: Block, who: IntArray, time: FloatArray) -> FloatArray:
+    """Return times with those of the day of arrival squeezed into what is left of it."""
+    arrived = rules.population.arrived[block.place[who]]
+    day = np.floor(time)
+    left = (time - day) * (day + 1 - arrived)
+    return np.where(np.floor(arrived) == day, arrived + left, time)
 
 
 def _receipt_times(block: Block, who: IntArray, day: IntArray) -> FloatArray:
@@ -236,7 +249,7 @@ def _visits(rules: Rules, block: Block, contact_days: FloatArray) -> Arrays:
     days, columns = zip(*block.ledger.visits, strict=True) if block.ledger.visits else ((), ())
     sizes = [len(column) for column in columns]
     day = np.repeat(np.array(days, dtype=np.int64), sizes)
-    who = np.concatenate([np.zeros(0, dtype=np.int64), *columns])
+    who = np.concatenate([np.zeros(0, dtype=np.int32), *columns])
     key = block.state.key[who]
     shares = list(rules.visits.sources.values())
     source = rules.draws.choice("visit.source", shares, key, day)
@@ -259,7 +272,7 @@ def _visits(rules: Rules, block: Block, contact_days: FloatArray) -> Arrays:
         rules,
         block,
         [who, block.sold.column, clicker],
-        [_visit_times(rules, key, day), before, contact_days[click] + after * _AFTER_CLICK],
+        [_visit_times(rules, block, who, day), before, contact_days[click] + after * _AFTER_CLICK],
         [source, orders.source, *through],
     )
 

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
-from touchpoint_lib._checks import BoolArray, FloatArray, IntArray
+from touchpoint_lib._checks import BoolArray, FloatArray, IntArray, fail
 from touchpoint_lib.simulate._agenda import Agendas
 from touchpoint_lib.simulate._draws import Draws
 from touchpoint_lib.simulate._hazard import Hazard
@@ -28,6 +28,8 @@ from touchpoint_lib.simulate.settings import MOST_STAGES, ShopGoods, ShopSegment
 #: An order "again" comes within these days.
 _AGAIN_WITHIN = 0.125
 _LAST_MOMENT = 1 - 2.0**-32
+#: Orders of a customer on one day beyond which the settings cannot be meant.
+_MOST_ORDERS = 1000
 
 
 class Notes(Protocol):
@@ -140,6 +142,11 @@ class World:
         coupons = [np.full(len(new), -1)]
         column = np.flatnonzero(state.run[lo:hi] >= state.need[lo:hi]) + lo
         while len(column):
+            if len(columns) > _MOST_ORDERS:
+                raise fail(
+                    f"a customer places more than {_MOST_ORDERS} orders on one day",
+                    "lower the rates (r / alpha), discount_response, or effects and their decay",
+                )
             left = state.run[column] - state.need[column]
             over = np.clip(1 - left / state.speed[column], 0, _LAST_MOMENT)
             firsts.append(state.last[column] < day)
@@ -152,6 +159,8 @@ class World:
             lift = self._hazard.lift(segment, state.coupon[column])
             slower = np.divide(without, lift, out=np.ones(len(column)), where=used)
             state.coupon_until[column[used]] = -1
+            # Nor is the additional hazard of that rest owed.
+            state.owed[column] -= self._hazard.moved[segment] * left * (1 - slower)
             state.speed[column] *= slower
             state.run[column] = left * slower
             state.number[column] += 1
@@ -256,7 +265,7 @@ class World:
         habit = np.flatnonzero(state.visit_due[lo:hi] == day) + lo
         state.visit_due[habit] = self.visit_due(visits, state.key[habit], day)
         comes = draws.uniform("visit.gone", state.key[habit], day) < visits.gone
-        habit = habit[(state.alive[habit] | comes) & (state.visited[habit] != day)]
+        habit = habit[(state.lives(habit) | comes) & (state.visited[habit] != day)]
         state.visited[habit] = day
         if notes is not None:
             notes.visited(day, np.concatenate([intent, habit]))

@@ -17,7 +17,7 @@ from touchpoint_lib.simulate.truth import ShopTruth
 #: The call that made the files in datasets/shop; scripts/build_datasets.py repeats it.
 BUNDLED_SHOP: dict[str, Any] = {
     "seed": 20240101,
-    "n_customers": 7000,
+    "n_customers": 8000,
     "days": 731,
     "start": "2024-01-01",
     "contacts": ShopContacts(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from numbers import Real
+from typing import Any, Literal
 
 from touchpoint_lib._checks import check_choice, check_integer, check_number, fail
-from touchpoint_lib.simulate.settings import check_share, check_shares
+from touchpoint_lib.simulate.settings import check_records, check_share, check_shares
 
 Audience = Literal["all", "silent", "visit", "parcel"]
 
@@ -19,7 +20,7 @@ class ShopVisits:
     Parameters
     ----------
     habit
-        Visits by habit in 30 days.
+        Rate in 30 days of visits by habit, of which at most one a day is made.
     gone
         Share of the habit left to customers who have left for good.
     intent_days
@@ -31,10 +32,10 @@ class ShopVisits:
         Share of the visits and orders by where they come from, where no contact was clicked.
     """
 
-    habit: float = 1.0
+    habit: float = 0.7
     gone: float = 0.1
     intent_days: float = 4.0
-    intent: float = 0.4
+    intent: float = 0.3
     sources: Mapping[str, float] = field(
         default_factory=lambda: {"app": 0.5, "search": 0.3, "marketplace": 0.2}
     )
@@ -63,7 +64,8 @@ class ShopChannel:
         Who is contacted: "all", "silent" (no order for ``silence`` days), "visit" (whoever
         visits: contacts follow intent), "parcel" (a leaflet in each parcel).
     rate
-        For "all" and "silent" the mean number of opportunities in 30 days, at random times; for
+        For "all" and "silent" the rate in 30 days of opportunities at random times, of which at
+        most one a day is taken; for
         "visit" and "parcel" the probability of a contact at each.
     effect
         What a contact adds to the log hazard; 0 for a channel without effect.
@@ -121,7 +123,7 @@ class ShopChannel:
         check_number(f"held_out {where}", self.held_out, ge=0, lt=1)
         check_integer(f"silence {where}", self.silence, ge=0)
         check_number(f"coupon {where}", self.coupon, ge=0, lt=1)
-        check_integer(f"coupon_days {where}", self.coupon_days, ge=1)
+        _check_coupon_days(f"coupon_days {where}", self.coupon_days)
         for name in ("coupon_share", "consent", "unsubscribe", "opened", "clicked"):
             check_share(f"{name} {where}", getattr(self, name))
 
@@ -129,6 +131,8 @@ class ShopChannel:
 @dataclass(frozen=True, kw_only=True)
 class ShopCampaign:
     """One mailing on one day through a channel, with its own holdout and coupon.
+
+    On that day it takes the place of the channel's own contacts with the same customers.
 
     Parameters
     ----------
@@ -161,13 +165,24 @@ class ShopCampaign:
         if not self.name:
             raise fail("a campaign has no name", "name it: the log tells campaigns by their names")
         check_integer(f"day {where}", self.day, ge=0)
-        if len(self.silence) != 2 or not 0 <= self.silence[0] < self.silence[1]:
+        silence: Any = self.silence
+        fits = isinstance(silence, tuple | list) and len(silence) == 2
+        if not (
+            fits
+            and all(isinstance(bound, Real) for bound in silence)
+            and 0 <= silence[0] < silence[1]
+        ):
             raise fail(
-                f"silence {where} is {self.silence!r}", "pass the fewest and the most days, rising"
+                f"silence {where} is {silence!r}", "pass the fewest and the most days, rising"
             )
         check_number(f"held_out {where}", self.held_out, ge=0, lt=1)
         check_number(f"coupon {where}", self.coupon, ge=0, lt=1)
-        check_integer(f"coupon_days {where}", self.coupon_days, ge=1)
+        _check_coupon_days(f"coupon_days {where}", self.coupon_days)
+
+
+def _check_coupon_days(name: str, days: int) -> None:
+    """Raise unless a coupon holds for whole days, a century at most."""
+    check_number(name, check_integer(name, days, ge=1), le=36_525)
 
 
 _CHANNELS = (
@@ -175,7 +190,7 @@ _CHANNELS = (
     ShopChannel(
         name="page",
         audience="visit",
-        rate=0.25,
+        rate=0.2,
         effect=0.15,
         decay=3.0,
         tires=False,
@@ -198,7 +213,7 @@ _CHANNELS = (
     ShopChannel(
         name="sms",
         audience="silent",
-        rate=0.4,
+        rate=0.35,
         effect=0.6,
         decay=7.0,
         cost=0.05,
@@ -211,7 +226,7 @@ _CHANNELS = (
     ),
     ShopChannel(
         name="email",
-        rate=0.5,
+        rate=0.4,
         effect=0.3,
         decay=5.0,
         cost=0.01,
@@ -223,7 +238,7 @@ _CHANNELS = (
     ShopChannel(
         name="parcel",
         audience="parcel",
-        rate=0.8,
+        rate=0.6,
         effect=0.35,
         decay=20.0,
         tires=False,
@@ -235,7 +250,7 @@ _CHANNELS = (
     # No effect at all.
     ShopChannel(
         name="social",
-        rate=0.4,
+        rate=0.3,
         tires=False,
         cost=0.2,
         consent=0.6,
@@ -284,6 +299,8 @@ class ShopContacts:
     open_gone: float = 0.4
 
     def __post_init__(self) -> None:
+        check_records("channels", self.channels, ShopChannel)
+        check_records("campaigns", self.campaigns, ShopCampaign)
         names = [channel.name for channel in self.channels]
         if not names:
             raise fail("there are no channels", "pass at least one, or contacts=None")

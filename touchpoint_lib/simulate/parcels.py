@@ -192,7 +192,7 @@ class ShopParcels:
     care_effect: float = 0.8
 
     def __post_init__(self) -> None:
-        check_named("carriers", self.carriers)
+        check_named("carriers", self.carriers, ShopCarrier)
         check_number("handling_hours", self.handling_hours, gt=0, le=8760)
         check_number("promise", self.promise, gt=0, lt=1)
         check_number("late_loss", self.late_loss, ge=0)
@@ -306,9 +306,10 @@ class Parcels:
     """What happened to the parcels of orders, one an element: times in days since the start.
 
     Where the order was not paid, times and factor are NaN, the carrier is -1 and the loss 0.
-    promised_at is the promised time; factor the delay shock's, 1 for none; cared_at the time of
-    the care call, NaN without one; held_out marks late parcels without a call; loss is what the
-    parcel takes from the log hazard at its delivery, 0 where it is in time.
+    promised_at is the promised time; factor the delay shock's, 1 for none; care_at when a care call
+    is due if the parcel will be late, cared_at when it was made, NaN if it was not; held_out marks
+    late parcels without a call; loss is what the parcel takes from the log hazard at its delivery,
+    0 where it is in time.
     """
 
     shipped_at: FloatArray
@@ -317,6 +318,7 @@ class Parcels:
     carrier: Codes
     factor: FloatArray
     late: BoolArray
+    care_at: FloatArray
     cared_at: FloatArray
     held_out: BoolArray
     loss: FloatArray
@@ -390,7 +392,8 @@ def ship(
     at = np.flatnonzero(late)
     at = at[draws.uniform("parcels.care", customer[at], event[at]) < settings.care]
     cared_at = np.full(len(orders), np.nan)
-    cared_at[at] = np.maximum(promised_at[at] - settings.care_hours / 24, shipped_at[at])
+    care_at = np.maximum(promised_at - settings.care_hours / 24, shipped_at)
+    cared_at[at] = care_at[at]
     loss = np.where(late, settings.late_loss, 0.0)
     loss[at] *= 1 - settings.care_effect
     return Parcels(
@@ -400,6 +403,7 @@ def ship(
         carrier=np.where(paid, carrier, np.int8(-1)),
         factor=factor,
         late=late,
+        care_at=care_at,
         cared_at=cared_at,
         held_out=late & np.isnan(cared_at),
         loss=loss,

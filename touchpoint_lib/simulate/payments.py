@@ -127,7 +127,7 @@ class ShopPayments:
                 f"it must have {list(CUSTOMERS)}",
             )
         check_number("flash_limit_minutes", self.flash_limit_minutes)
-        check_number("limit_days", self.limit_days)
+        check_number("limit_days", self.limit_days, le=36_525)
         for name, limit, given in (
             ("remind_flash_minutes", self.flash_limit_minutes, "flash_limit_minutes"),
             ("remind_minutes", self.limit_days * _DAY_MINUTES, "limit_days"),
@@ -238,13 +238,15 @@ class Payments:
     """What became of orders, one an element; times are days since the start, NaN is none.
 
     due_at is the limit. own_paid_at is when the order would be paid without limit and reminder
-    (NaN: never). reminded_at is the time of the reminder; held_out marks orders that were eligible
+    (NaN: never). remind_at is when a reminder is sent to whoever is eligible and has not paid by
+    then, and reminded_at when it was sent (NaN: not); held_out marks orders that were eligible
     for one and did not get it. paid_at is when the order was paid, cancelled_at when it was
     cancelled: one of the two is NaN.
     """
 
     due_at: FloatArray
     own_paid_at: FloatArray
+    remind_at: FloatArray
     reminded_at: FloatArray
     held_out: BoolArray
     paid_at: FloatArray
@@ -308,6 +310,7 @@ def pay(draws: Draws, settings: ShopPayments, orders: Orders, sources: Sequence[
     return Payments(
         due_at=due_at,
         own_paid_at=own,
+        remind_at=remind_at,
         reminded_at=reminded_at,
         held_out=held_out,
         paid_at=np.where(in_time, paid, np.nan),

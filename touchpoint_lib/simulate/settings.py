@@ -39,8 +39,18 @@ def check_shares(name: str, shares: Mapping[str, float]) -> None:
         raise fail(f"the shares of {name} add up to {total:.12g}", "they must add up to 1")
 
 
-def check_named(name: str, records: Iterable[Any]) -> None:
-    """Raise unless the names of ``records`` differ and their shares add up to 1."""
+def check_records(name: str, records: Iterable[Any], kind: type) -> None:
+    """Raise unless ``records`` is a tuple or list of records of one kind."""
+    if not isinstance(records, tuple | list):
+        raise fail(f"{name} is {records!r}", f"pass a tuple of {kind.__name__}(...)")
+    for at, record in enumerate(records):
+        if not isinstance(record, kind):
+            raise fail(f"{name}[{at}] is {record!r}", f"pass {kind.__name__}(...)")
+
+
+def check_named(name: str, records: Iterable[Any], kind: type) -> None:
+    """Raise unless these are records of one kind whose names differ and shares add up to 1."""
+    check_records(name, records, kind)
     shares: dict[str, float] = {}
     for record in records:
         if record.name in shares:
@@ -243,8 +253,8 @@ class ShopArrivals:
     growth: float = 1.0
 
     def __post_init__(self) -> None:
-        check_named("segments", self.segments)
-        check_named("provinces", self.provinces)
+        check_named("segments", self.segments, ShopSegment)
+        check_named("provinces", self.provinces, ShopProvince)
         n_cities = sum(len(province.cities) for province in self.provinces)
         check_number("the number of cities", n_cities, le=_MOST)
         check_shares("channels", self.channels)
@@ -357,7 +367,7 @@ class ShopGoods:
     return_days: float = 5.0
 
     def __post_init__(self) -> None:
-        check_named("products", self.products)
+        check_named("products", self.products, ShopProduct)
         check_number("shipping", self.shipping, ge=0)
         check_share("again", self.again)
         check_share("gifts", self.gifts)

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from touchpoint_lib._checks import FloatArray, check_choice, check_integer, check_number, fail
+from touchpoint_lib._checks import (
+    IntArray,
+    check_choice,
+    check_integer,
+    check_number,
+    fail,
+)
 from touchpoint_lib.simulate._assembly import Frames, Parts, assembled, order_sources
-from touchpoint_lib.simulate._block import Rules, run_block
+from touchpoint_lib.simulate._block import Look, Rules, run_block
 from touchpoint_lib.simulate._calendar import build_calendar
 from touchpoint_lib.simulate._columns import as_times
 from touchpoint_lib.simulate._draws import Draws
@@ -20,7 +29,7 @@ from touchpoint_lib.simulate._hazard import Hazard
 from touchpoint_lib.simulate._outreach import Outreach
 from touchpoint_lib.simulate._population import populate
 from touchpoint_lib.simulate._returns import best_contact_day
-from touchpoint_lib.simulate._tables import block_tables
+from touchpoint_lib.simulate._tables import Arrays, block_tables
 from touchpoint_lib.simulate._world import World
 from touchpoint_lib.simulate.contacts import ShopContacts, ShopVisits
 from touchpoint_lib.simulate.dirt import ShopDirt, soil
@@ -32,7 +41,7 @@ from touchpoint_lib.simulate.truth import ShopTruth
 
 #: Customers that run together: their arrays should stay near the processor. The result does not
 #: depend on it, but for the order of rows of one second.
-_BLOCK = 65_536
+_BLOCK = 131_072
 #: A century: codes of days stay small.
 _MOST_DAYS = 36_525
 _SETTINGS = {
@@ -139,7 +148,11 @@ class Shop:
         """
         for name in changes:
             check_choice("an argument of twin", name, list(self.call))
-        return simulate_shop(**{**self.call, **changes})
+        call = {**self.call, **changes}
+        if call["contacts"] is None and "outcome_days" not in changes:
+            # Without contacts there is nothing to know the other outcome of.
+            call["outcome_days"] = None
+        return simulate_shop(**call)
 
     def best_contact_days(
         self, channel: str, *, coupon: float = 0.0, horizon: int = 60, latest: int = 180
@@ -201,7 +214,7 @@ class Shop:
         public = Hazard(calendar, arrivals.segments, self.call["discounts"], np.zeros(1)).public()
         cumulative = np.concatenate([np.zeros((*public.shape[:2], 1)), public.cumsum(axis=2)], 2)
         truth = self.truth.customers
-        last = self._last_orders(start)
+        last = ((truth["last_purchase_at"] - start) / pd.Timedelta(days=1)).to_numpy(np.float64)
         # Time in a day runs with the orders, not with the clock.
         midnight = np.floor(last)
         last = midnight + calendar.fraction_of_orders(last - midnight)
@@ -227,14 +240,6 @@ class Shop:
             {"day": day, "date": as_times(start, midnight + day), "value": worth},
             index=pd.Index(truth["customer_id"], name="customer_id"),
         )
-
-    def _last_orders(self, start: pd.Timestamp) -> FloatArray:
-        """Return each customer's last order, days since the start, by customer_id."""
-        orders = self.orders[["customer_id", "time"]]
-        if self.call["dirt"] is not None:
-            orders = self.twin(dirt=None).orders
-        last = orders.groupby("customer_id")["time"].max().sort_index()
-        return np.asarray((last - start) / pd.Timedelta(days=1), dtype=np.float64)
 
 
 def simulate_shop(
@@ -351,9 +356,13 @@ def simulate_shop(
         call["outcome_days"] = outcome_days = check_integer("outcome_days", outcome_days, ge=1)
         if contacts is None:
             raise fail("outcome_days is given without contacts", "pass contacts, or leave it out")
+    if not isinstance(snapshots, list | tuple | pd.Index):
+        raise fail(f"snapshots is {snapshots!r}", "pass a list of dates")
     looks = {(_as_midnight("a date of snapshots", date) - begins).days for date in snapshots}
     for look in looks:
         check_number("the day of a snapshot, counted from the start,", look, ge=0, le=days)
+    for campaign in () if contacts is None else contacts.campaigns:
+        check_number(f"day of campaign {campaign.name!r}", campaign.day, lt=days)
     sources = order_sources(visits, contacts)
     if len(set(sources)) < len(sources):
         raise fail(
@@ -409,12 +418,20 @@ def simulate_shop(
         looks=tuple(sorted(looks)),
         horizon=horizon,
     )
-    parts = Parts()
     n_blocks = -(-n_customers // _BLOCK)
-    for number in range(n_blocks):
-        block = run_block(rules, np.arange(number, n_customers, n_blocks))
-        parts.add(block_tables(rules, block), block.looks)
+    parts = Parts(n_blocks)
+    places = [np.arange(number, n_customers, n_blocks) for number in range(n_blocks)]
+    # Most of the work is numpy's, which lets other threads run; parts come back in order.
+    with ThreadPoolExecutor(max_workers=min(n_blocks, os.cpu_count() or 1)) as pool:
+        for tables, seen in pool.map(lambda place: _simulated(rules, place), places):
+            parts.add(tables, seen)
     return _shop(assembled(rules, arrivals, parts), draws, dirt, begins, days, call)
+
+
+def _simulated(rules: Rules, place: IntArray) -> tuple[dict[str, Arrays], list[Look]]:
+    """Return the tables of the customers at ``place``, and what was seen of them."""
+    block = run_block(rules, place)
+    return block_tables(rules, block), block.looks
 
 
 def _shop(
@@ -441,10 +458,14 @@ def _shop(
 
 def _as_midnight(name: str, date: str | pd.Timestamp) -> pd.Timestamp:
     """Return a date as a timestamp; raise where it is none, or has a time or a zone."""
+    remedy = "pass a date such as '2024-01-01'"
+    # A number would be read as nanoseconds.
+    if not isinstance(date, str | dt.date | np.datetime64):
+        raise fail(f"{name} is {date!r}", remedy)
     try:
         day = pd.Timestamp(date)
     except (ValueError, TypeError) as error:
-        raise fail(f"{name} is {date!r} ({error})", "pass a date such as '2024-01-01'") from None
+        raise fail(f"{name} is {date!r} ({error})", remedy) from None
     if pd.isna(day) or day.tz is not None or day != day.normalize():
         raise fail(f"{name} is {date!r}", "pass a date without a time of day and a time zone")
     if not 1900 <= day.year <= 2200:

@@ -18,8 +18,9 @@ class ShopTruth:
     ----------
     customers
         customer_id, segment, regularity (stages a gap), rate (stages a day), dropout (probability
-        to leave after an order), mean_value (yuan an order, list price), left_at (time of the
-        order after which the customer left; missing: still a customer at the end).
+        to leave after an order), mean_value (yuan an order, list price), last_purchase_at (orders
+        again within hours aside), left_at (time of the purchase after which the customer left;
+        missing: still a customer at the end).
     payments
         order_id, own_paid_at: when the order would be paid without reminder and limit (missing:
         never, or more than a century after the start).
@@ -29,22 +30,24 @@ class ShopTruth:
     reviews
         review_id, late, loss (of the log hazard, when the limit for a reply passed).
     contacts
-        contact_id, alive, recent_contacts (in the 30 days before), log_hazard (what the contact
+        contact_id, alive, recent_contacts (by channels that tire: earlier ones of the same day and
+        the 29 days before), log_hazard (what the contact
         adds, or would have added); with ``outcome_days`` also orders_contacted, orders_held_out,
         margin_contacted and margin_held_out: paid orders and their margin (yuan) in that many days
         behind the day of the contact, in both worlds. Missing where the window ends behind the
         end.
     other_orders
-        contact_id, time, margin: the orders of the other world, contacted if the customer was held
-        out, and the other way round. Empty without ``outcome_days``.
+        contact_id, time, margin: the paid orders of the other world, contacted if the customer was
+        held out, and the other way round. Empty without ``outcome_days``.
     channels
         channel, effect, decay, opportunities, contacts; with ``outcome_days`` incremental_orders
         and incremental_margin (of the contacts made, in those days), and incremental_share (of the
         orders behind contacts).
     snapshots
-        date, customer_id, alive, silence (days), purchases, recent_contacts, probability_alive
-        (given the silence and the customer's true parameters), own_return (probability of an order
-        within ``horizon`` days without a further contact).
+        date, customer_id, alive, silence (days since the last purchase), purchases,
+        recent_contacts, probability_alive (given the silence and the customer's true parameters),
+        own_return (the same way: probability of an order within ``horizon`` days without a further
+        contact, and without losses that have not begun).
     dirt
         table, row, column, kind, original: every spoilt value. Empty without dirt.
     leaks
@@ -92,5 +95,7 @@ class ShopTruth:
             moment = pd.Timestamp(at)
         except (ValueError, TypeError) as error:
             raise fail(f"at is {at!r} ({error})", "pass a date such as '2024-12-31'") from None
+        if pd.isna(moment) or moment.tz is not None:
+            raise fail(f"at is {at!r}", "pass a date or time without a time zone")
         left = self.customers.set_index("customer_id")["left_at"]
         return (left.isna() | (left > moment)).rename("alive")
