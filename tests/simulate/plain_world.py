@@ -469,6 +469,9 @@ class _Customer:
         leaves = not held_out and self._luck("contact.left", event) < leaving
         share = 1.0 if slot >= len(self.shop.channels) else channel.coupon_share
         offered = not held_out and self._luck("contact.coupon", event) < share
+        # None comes while a deeper one holds tomorrow; one as deep is renewed.
+        at_hand = self.coupon[0] if self.coupon is not None and self.coupon[1] > day else 0.0
+        offered = offered and coupon >= at_hand
         effect = channel.effect * math.exp(-contacts.fatigue * recent)
         met = Met(
             day=day,
@@ -491,7 +494,5 @@ class _Customer:
             self.click = channel.name, day + 3
         if leaves:
             self.agrees[channel.name] = False
-        # Of two coupons that hold tomorrow the deeper counts, of equals the older.
-        at_hand = self.coupon[0] if self.coupon is not None and self.coupon[1] > day else 0.0
-        if met.coupon > at_hand:
+        if met.coupon > 0:
             self.coupon = met.coupon, day + coupon_days, len(self.life.contacts) - 1

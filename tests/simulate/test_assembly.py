@@ -94,6 +94,7 @@ SCHEMA: dict[str, dict[str, str]] = {
     },
     "truth_customers": {
         "customer_id": IDS,
+        "person": IDS,
         "segment": WORDS,
         "regularity": "int16",
         "rate": "float64",
@@ -128,6 +129,7 @@ SCHEMA: dict[str, dict[str, str]] = {
         "decay": "float64",
         "opportunities": "int64",
         "contacts": "int64",
+        "followed": "int64",
         "incremental_orders": "float64",
         "incremental_margin": MONEY,
         "incremental_share": "float64",
@@ -157,7 +159,7 @@ WITH_OUTCOMES = {
         "margin_contacted",
         "margin_held_out",
     },
-    "truth_channels": {"incremental_orders", "incremental_margin", "incremental_share"},
+    "truth_channels": {"followed", "incremental_orders", "incremental_margin", "incremental_share"},
 }
 
 
@@ -211,6 +213,11 @@ def test_a_shop_without_processes_has_empty_tables_with_the_columns(table: str) 
     columns = set(SCHEMA[table]) - WITH_CONTACTS.get(table, set())
     assert set(frame.columns) == columns - WITH_OUTCOMES.get(table, set())
     assert (len(frame) > 0) == (table in ("customers", "orders", "truth_customers"))
+    # A table without rows has the types of a full one.
+    if table not in ("truth_dirt", "truth_leaks"):
+        assert {name: str(kind) for name, kind in frame.dtypes.items()} == {
+            name: kind for name, kind in SCHEMA[table].items() if name in frame
+        }
 
 
 @pytest.mark.parametrize("days", [20, 60])

@@ -125,6 +125,24 @@ BAD: list[tuple[Any, dict[str, Any], str]] = [
         {"campaigns": tuple(_campaign(name=f"c{at}") for at in range(60))},
         "the number of channels and campaigns is 61; it must be <= 60",
     ),
+    (_contacts, {"channels": ("sms",)}, "channels[0] is 'sms'; pass ShopChannel(...)"),
+    (
+        _contacts,
+        {
+            "channels": (_channel(), _channel(name="page", audience="visit")),
+            "campaigns": (_campaign(channel="page"),),
+        },
+        "channel of campaign 'spring' is 'page'; it must be one of 'sms'",
+    ),
+    (
+        _contacts,
+        {"channels": (_channel(name="plumless"), _channel(name="buckeroo"))},
+        (
+            "two of the names ['plumless', 'buckeroo'] address the same luck;"
+            " name one of them differently"
+        ),
+    ),
+    (_channel, {"tires": "no"}, "tires of channel 'sms' is 'no'; it must be True or False"),
     *(
         (_contacts, {name: -0.1}, f"{name} is -0.1; it must be >= 0")
         for name in ("fatigue", "pressure", "open_intent", "open_gone", "control")

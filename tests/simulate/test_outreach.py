@@ -260,10 +260,12 @@ def test_the_deeper_coupon_of_those_that_hold_tomorrow_is_kept() -> None:
     before = [0.1, 0.2, 0.3, 0.3, 0.3]
     until = [DAY + 5, DAY + 5, DAY + 5, DAY, DAY + 1]
     state = blank_state(5, 1, due=DAY, coupon=before, coupon_until=until, coupon_from=77)
-    _contact(state, ShopContacts(channels=(_one(coupon=0.2),)))
+    [made], _ = _contact(state, ShopContacts(channels=(_one(coupon=0.2),)))
+    # One as deep is renewed; beside a deeper one none is given.
     assert state.coupon.tolist() == [0.2, 0.2, 0.3, 0.2, 0.3]
-    assert state.coupon_until.tolist() == [DAY + 14, DAY + 5, DAY + 5, DAY + 14, DAY + 1]
-    assert state.coupon_from.tolist() == [0, 77, 77, 3, 77]
+    assert state.coupon_until.tolist() == [DAY + 14, DAY + 14, DAY + 5, DAY + 14, DAY + 1]
+    assert state.coupon_from.tolist() == [0, 1, 77, 3, 77]
+    assert made.coupon.tolist() == [0.2, 0.2, 0.0, 0.2, 0.0]
 
 
 def test_of_two_coupons_of_a_day_the_deeper_counts_whichever_comes_first() -> None:

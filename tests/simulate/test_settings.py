@@ -152,7 +152,7 @@ BAD: list[tuple[Any, dict[str, Any], str]] = [
     (
         ShopArrivals,
         {"months": MONTHS[:11]},
-        "months has 11 weights; pass one for each of January to December",
+        "months has 11 weights; it must have 12",
     ),
     (ShopArrivals, {"months": _with(MONTHS, 4, -1)}, "months[4] is -1; it must be >= 0"),
     (
@@ -195,6 +195,19 @@ BAD: list[tuple[Any, dict[str, Any], str]] = [
     (_promotion, {"days": 0}, "days of promotion '618' is 0; it must be >= 1"),
     (_promotion, {"depth": 0.0}, "depth of promotion '618' is 0.0; it must be > 0"),
     (_promotion, {"depth": 1.0}, "depth of promotion '618' is 1.0; it must be < 1"),
+    (_promotion, {"flash": "no"}, "flash of promotion '618' is 'no'; it must be True or False"),
+    (ShopDiscounts, {"promotions": ("x",)}, "promotions[0] is 'x'; pass ShopPromotion(...)"),
+    (ShopDiscounts, {"promotions": "x"}, "promotions is 'x'; pass a tuple of ShopPromotion(...)"),
+    (ShopArrivals, {"segments": ("x",)}, "segments[0] is 'x'; pass ShopSegment(...)"),
+    (ShopArrivals, {"months": None}, "months is None; pass a tuple of 12 weights"),
+    (ShopSeasons, {"weekdays": None}, "weekdays is None; pass a tuple of 7 weights"),
+    (_province, {"lead": 101}, "lead of province 'Zhejiang' is 101; it must be <= 100"),
+    (_segment, {"alpha": 1e7}, "alpha of segment 'core' is 10000000.0; it must be <= 1000000.0"),
+    (
+        _segment,
+        {"discount_only": "False"},
+        "discount_only of segment 'core' is 'False'; it must be True or False",
+    ),
     (ShopDiscounts, {"moved": 1.2}, "moved is 1.2; it must be <= 1"),
     (ShopDiscounts, {"repay_days": 0.5}, "repay_days is 0.5; it must be >= 1"),
 ]

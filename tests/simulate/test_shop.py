@@ -217,7 +217,7 @@ def test_more_truth_changes_nothing_else(shop: tp.Shop) -> None:
     added = ("truth_other_orders", "truth_snapshots")
     told = [name for name in more.truth.contacts if name not in shop.truth.contacts]
     told += [name for name in more.truth.channels if name not in shop.truth.channels]
-    assert len(told) == 7
+    assert len(told) == 8
     assert_same(more, shop, but=added, without=tuple(told))
     assert not more.truth.snapshots.empty
     assert not more.truth.other_orders.empty
@@ -300,6 +300,30 @@ def test_blocks_without_opportunities_change_nothing(monkeypatch: pytest.MonkeyP
 def test_a_twin_without_changes_is_the_shop(shop: tp.Shop) -> None:
     assert digest(shop.twin()) == digest(shop)
     assert shop.twin().call == shop.call
+
+
+def test_a_shop_has_settings_of_its_own() -> None:
+    sources = {"app": 0.5, "search": 0.5}
+    shop = tp.simulate_shop(seed=1, n_customers=30, days=30, visits=tp.ShopVisits(sources=sources))
+    sources["app"] = 0.9
+    assert shop.call["visits"].sources == {"app": 0.5, "search": 0.5}
+    usual = tp.simulate_shop(seed=1, n_customers=30, days=30)
+    usual.call["visits"].sources["app"] = 5.0
+    assert tp.ShopVisits().sources["app"] == 0.5
+    assert tp.simulate_shop(seed=1, n_customers=30, days=30).call["visits"].sources["app"] == 0.5
+
+
+def test_persons_keep_their_luck_where_ids_change(shop: tp.Shop) -> None:
+    larger = shop.twin(n_customers=shop.call["n_customers"] + 50)
+    columns = ["segment", "rate", "dropout", "mean_value"]
+    one, other = (each.truth.customers.set_index("person")[columns] for each in (shop, larger))
+    pd.testing.assert_frame_equal(one.sort_index(), other.loc[sorted(one.index)])
+
+
+def test_a_shop_shows_its_sizes(shop: tp.Shop) -> None:
+    assert f"{len(shop.orders):,} orders" in repr(shop)
+    assert f"<td>{len(shop.orders):,}</td>" in shop._repr_html_()
+    assert f"{len(shop.truth.contacts):,} contacts" in repr(shop.truth)
 
 
 def test_customers_keep_their_luck_in_a_twin(shop: tp.Shop) -> None:

@@ -22,24 +22,37 @@ Frames = dict[str, pd.DataFrame]
 #: The table into whose rows a column points.
 _POINTS = {"order_row": "orders", "contact_row": "contacts", "coupon_row": "contacts"}
 
-#: Columns of the tables that a process fills, for when it is switched off.
+#: Columns of the tables that a process fills, with their types, for when it is switched off.
 _EMPTY = {
-    "payments": "order_id customer_id due_at reminded_at held_out paid_at cancelled_at",
-    "true_payments": "order_id own_paid_at",
-    "parcels": "parcel_id order_id customer_id carrier province shipped_at promised_at"
-    " delivered_at cared_at held_out",
-    "true_parcels": "parcel_id delivered_at late delay_factor loss",
-    "scans": "parcel_id time event",
-    "contacts": "contact_id customer_id time channel campaign held_out cost coupon coupon_until"
-    " opened clicked unsubscribed",
-    "true_contacts": "contact_id alive recent_contacts log_hazard",
-    "true_other_orders": "contact_id time margin",
-    "true_channels": "channel effect decay opportunities contacts",
-    "visits": "customer_id time source",
-    "reviews": "review_id order_id customer_id time rating text replied_at reply",
-    "true_reviews": "review_id late loss",
-    "true_snapshots": "date customer_id alive silence purchases recent_contacts"
-    " probability_alive own_return",
+    "payments": "order_id:id customer_id:id due_at:time reminded_at:time held_out:flag paid_at:time"
+    " cancelled_at:time",
+    "true_payments": "order_id:id own_paid_at:time",
+    "parcels": "parcel_id:id order_id:id customer_id:id carrier:word province:word shipped_at:time"
+    " promised_at:time delivered_at:time cared_at:time held_out:flag",
+    "true_parcels": "parcel_id:id delivered_at:time late:flag delay_factor:number loss:number",
+    "scans": "parcel_id:id time:time event:word",
+    "contacts": "contact_id:id customer_id:id time:time channel:word campaign:word held_out:flag"
+    " cost:number coupon:number coupon_until:time opened:flag clicked:flag unsubscribed:flag",
+    "true_contacts": "contact_id:id alive:flag recent_contacts:small log_hazard:number",
+    "true_other_orders": "contact_id:id time:time margin:number",
+    "true_channels": "channel:text effect:number decay:number opportunities:count contacts:count",
+    "visits": "customer_id:id time:time source:word",
+    "reviews": "review_id:id order_id:id customer_id:id time:time rating:star text:word"
+    " replied_at:time reply:word",
+    "true_reviews": "review_id:id late:flag loss:number",
+    "true_snapshots": "date:time customer_id:id alive:flag silence:number purchases:count"
+    " recent_contacts:count probability_alive:number own_return:number",
+}
+_TYPES: dict[str, Any] = {
+    "id": "int32",
+    "time": "datetime64[us]",
+    "flag": "bool",
+    "word": pd.CategoricalDtype(pd.Index([], dtype="str")),
+    "text": "str",
+    "number": "float64",
+    "small": "int16",
+    "count": "int64",
+    "star": "int8",
 }
 
 
@@ -134,7 +147,11 @@ def assembled(rules: Rules, arrivals: ShopArrivals, parts: Parts) -> Frames:
     if parts.looks:
         frames["true_snapshots"] = _snapshots(rules, parts.looks)
     for name, columns in _EMPTY.items():
-        frames.setdefault(name, pd.DataFrame(columns=pd.Index(columns.split(), dtype="str")))
+        if name not in frames:
+            kinds = dict(column.split(":") for column in columns.split())
+            frames[name] = pd.DataFrame(columns=pd.Index(list(kinds), dtype="str")).astype(
+                {column: _TYPES[kind] for column, kind in kinds.items()}
+            )
     return frames
 
 
@@ -180,6 +197,7 @@ def _customers(rules: Rules, arrivals: ShopArrivals, parts: Parts) -> Frames:
         "true_customers": _frame(
             {
                 "customer_id": ids,
+                "person": people.key.astype(np.int32),
                 "segment": as_category(people.segment, [segment.name for segment in segments]),
                 "regularity": stages[people.segment],
                 "rate": people.rate,
@@ -274,6 +292,7 @@ def _channels(contacts: ShopContacts, made: pd.DataFrame, truth: pd.DataFrame) -
         }
         gained = made_of["orders_contacted"] - made_of["orders_held_out"]
         behind = made_of["orders_contacted"]
+        table["followed"] = np.bincount(by_channel[known], minlength=n)
         table["incremental_orders"] = gained
         table["incremental_margin"] = np.round(
             made_of["margin_contacted"] - made_of["margin_held_out"], 2

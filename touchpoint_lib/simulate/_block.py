@@ -14,12 +14,12 @@ import pandas as pd
 
 from touchpoint_lib._checks import FloatArray, IntArray
 from touchpoint_lib.simulate._agenda import Agendas
-from touchpoint_lib.simulate._draws import Draws
+from touchpoint_lib.simulate._draws import Draws, event_of
 from touchpoint_lib.simulate._fulfilment import Chain, Fulfilment
 from touchpoint_lib.simulate._hazard import Hazard
 from touchpoint_lib.simulate._ledger import Ledger
 from touchpoint_lib.simulate._orders import Sold
-from touchpoint_lib.simulate._outreach import Outreach, event_of
+from touchpoint_lib.simulate._outreach import Outreach
 from touchpoint_lib.simulate._population import Population
 from touchpoint_lib.simulate._returns import alive_after_silence, own_return
 from touchpoint_lib.simulate._spend import Sale, sell, send_back

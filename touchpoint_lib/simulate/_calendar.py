@@ -17,7 +17,7 @@ _EPOCH = pd.Timestamp("2000-01-01")
 _LOOK_BACK = 366
 # The last moment of a day that survives being added to a day below 2**20: orders at the very end
 # of a day must not be rounded into the next one.
-_LAST_MOMENT = 1 - 2.0**-32
+LAST_MOMENT = 1 - 2.0**-32
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Calendar:
         Both lie in [0, 1) and the order is kept; the result is uniform within an hour.
         """
         hours = np.linspace(0, 1, len(self.clock))
-        return np.minimum(np.interp(fraction, self.clock, hours), _LAST_MOMENT)
+        return np.minimum(np.interp(fraction, self.clock, hours), LAST_MOMENT)
 
     def fraction_of_orders(self, time_of_day: FloatArray) -> FloatArray:
         """Return the share of a day's orders that is in by ``time_of_day``: the inverse."""

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from touchpoint_lib._checks import FloatArray
+from touchpoint_lib._checks import FloatArray, IntArray
 
 _Words = npt.NDArray[np.uint64]
 
@@ -40,6 +40,14 @@ def _mixed(words: _Words) -> _Words:
     np.right_shift(words, _S31, out=scratch)
     words ^= scratch
     return words
+
+
+def event_of(name: str, day: npt.ArrayLike = 0) -> IntArray:
+    """Return the events of draws for what is called ``name``, on days.
+
+    They hang on its name, not on its place in a list: one more or less changes nobody's luck.
+    """
+    return (np.asarray(day, dtype=np.int64) << 32) | zlib.crc32(name.encode())
 
 
 class Draws:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ import numpy.typing as npt
 
 from touchpoint_lib._checks import BoolArray, FloatArray, IntArray
 from touchpoint_lib.simulate._agenda import Agenda
-from touchpoint_lib.simulate._draws import Draws
+from touchpoint_lib.simulate._draws import Draws, event_of
 from touchpoint_lib.simulate._state import Days, State
 from touchpoint_lib.simulate.contacts import ShopContacts
 
@@ -19,14 +18,6 @@ from touchpoint_lib.simulate.contacts import ShopContacts
 TIRING = 30
 #: Days for which a click is the source of an order.
 _CLICK_COUNTS = 3
-
-
-def event_of(name: str, day: npt.ArrayLike = 0) -> IntArray:
-    """Return the events of draws for a channel or campaign on days.
-
-    They hang on its name: another channel more or less changes nobody's luck.
-    """
-    return (np.asarray(day, dtype=np.int64) << 32) | zlib.crc32(name.encode())
 
 
 @dataclass(frozen=True)
@@ -227,7 +218,10 @@ class Outreach:
         pressed = np.exp(np.minimum(self._contacts.pressure * recent, 700.0))
         leaving = channel.unsubscribe * pressed
         unsubscribed = sent & (to_leave < leaving)
-        coupon = np.where(sent & (to_offer < mailing.coupon_share), mailing.coupon, 0.0)
+        # A coupon renews one as deep, and does not come while a deeper one holds tomorrow.
+        at_hand = np.where(state.coupon_until[column] > day, state.coupon[column], 0.0)
+        offered = sent & (to_offer < mailing.coupon_share) & (mailing.coupon >= at_hand)
+        coupon = np.where(offered, mailing.coupon, 0.0)
 
         reached = column[sent]
         state.boost[mailing.channel, reached] += effect[sent]
@@ -256,11 +250,8 @@ class Outreach:
 
     @staticmethod
     def _hand_out(state: State, mailing: _Mailing, done: Contacted, day: int, first: int) -> None:
-        """Give the coupons, unless a deeper one is at hand."""
-        at_hand = np.where(
-            state.coupon_until[mailing.column] > day, state.coupon[mailing.column], 0.0
-        )
-        given = done.coupon > at_hand
+        """Give the coupons."""
+        given = done.coupon > 0
         column = mailing.column[given]
         state.coupon[column] = done.coupon[given]
         state.coupon_until[column] = day + mailing.coupon_days

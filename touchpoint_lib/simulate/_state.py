@@ -39,7 +39,7 @@ class State:
     need: FloatArray  # of which the next order needs so much; inf once the customer has left
     speed: FloatArray  # of the shop's own time, today
     owed: FloatArray  # hazard pulled forward and not paid back, in days
-    boost: FloatArray  # (channels + 1, n) what contacts add to the log hazard; last row: losses
+    boost: FloatArray  # (channels + 2, n) added to the log hazard; last rows: losses
     recent: Days  # tiring contacts in the last 30 days
     coupon: FloatArray  # depth of the coupon at hand
     coupon_until: Days

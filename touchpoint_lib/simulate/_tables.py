@@ -11,7 +11,7 @@ import numpy.typing as npt
 from touchpoint_lib._checks import FloatArray, IntArray
 from touchpoint_lib.simulate._block import Block, Rules
 from touchpoint_lib.simulate._columns import as_times
-from touchpoint_lib.simulate._outreach import event_of
+from touchpoint_lib.simulate._draws import event_of
 from touchpoint_lib.simulate.parcels import scans
 from touchpoint_lib.simulate.reviews import reply_texts, review_texts
 
@@ -261,9 +261,13 @@ def _visits(rules: Rules, block: Block, contact_days: FloatArray) -> Arrays:
     click = np.concatenate([np.zeros(0, dtype=np.bool_), *clicked])
     fan = [part.column[part.clicked] for part in block.ledger.contacts]
     clicker = np.concatenate([np.zeros(0, dtype=np.int64), *fan])
-    after = rules.draws.uniform(
-        "visit.after_click", block.state.key[clicker], np.floor(contact_days[click])
-    )
+    channels = () if rules.contacts is None else rules.contacts.channels
+    events = [
+        np.full(len(column), event_of(channels[part.channel].name, part.day))
+        for part, column in zip(block.ledger.contacts, fan, strict=True)
+    ]
+    event = np.concatenate([np.zeros(0, dtype=np.int64), *events])
+    after = rules.draws.uniform("visit.after_click", block.state.key[clicker], event)
     through = [
         np.full(len(column), len(shares) + part.channel, dtype=np.int8)
         for part, column in zip(block.ledger.contacts, fan, strict=True)

@@ -16,6 +16,7 @@ import numpy as np
 
 from touchpoint_lib._checks import BoolArray, FloatArray, IntArray, fail
 from touchpoint_lib.simulate._agenda import Agendas
+from touchpoint_lib.simulate._calendar import LAST_MOMENT
 from touchpoint_lib.simulate._draws import Draws
 from touchpoint_lib.simulate._hazard import Hazard
 from touchpoint_lib.simulate._orders import Later, Orders, Sold
@@ -27,7 +28,6 @@ from touchpoint_lib.simulate.settings import MOST_STAGES, ShopGoods, ShopSegment
 
 #: An order "again" comes within these days.
 _AGAIN_WITHIN = 0.125
-_LAST_MOMENT = 1 - 2.0**-32
 #: Orders of a customer on one day beyond which the settings cannot be meant.
 _MOST_ORDERS = 1000
 
@@ -148,7 +148,7 @@ class World:
                     "lower the rates (r / alpha), discount_response, or effects and their decay",
                 )
             left = state.run[column] - state.need[column]
-            over = np.clip(1 - left / state.speed[column], 0, _LAST_MOMENT)
+            over = np.clip(1 - left / state.speed[column], 0, LAST_MOMENT)
             firsts.append(state.last[column] < day)
             used = (state.coupon_until[column] >= day) & (state.coupon[column] > depth_today)
             depths.append(np.where(used, state.coupon[column], depth_today))
@@ -202,7 +202,7 @@ class World:
         # Whoever buys on discount only does so again only while there is one for all.
         again &= self._hazard.lift(state.segment[column], depth_today) > 0
         wait = draws.uniform("order.wait", key[again], number[again])
-        rest = np.minimum(_AGAIN_WITHIN, day + _LAST_MOMENT - time[again])
+        rest = np.minimum(_AGAIN_WITHIN, day + LAST_MOMENT - time[again])
         n_again = int(again.sum())
         event = np.concatenate([number * 2, number[again] * 2 + 1])
         column = np.concatenate([column, column[again]])

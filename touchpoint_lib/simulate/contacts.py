@@ -8,7 +8,8 @@ from numbers import Real
 from typing import Any, Literal
 
 from touchpoint_lib._checks import check_choice, check_integer, check_number, fail
-from touchpoint_lib.simulate.settings import check_records, check_share, check_shares
+from touchpoint_lib.simulate._draws import event_of
+from touchpoint_lib.simulate.settings import check_flag, check_records, check_share, check_shares
 
 Audience = Literal["all", "silent", "visit", "parcel"]
 
@@ -62,7 +63,7 @@ class ShopChannel:
         What the log calls it.
     audience
         Who is contacted: "all", "silent" (no order for ``silence`` days), "visit" (whoever
-        visits: contacts follow intent), "parcel" (a leaflet in each parcel).
+        visits: contacts follow intent), "parcel" (a leaflet on each day with a parcel).
     rate
         For "all" and "silent" the rate in 30 days of opportunities at random times, of which at
         most one a day is taken; for
@@ -85,7 +86,8 @@ class ShopChannel:
     coupon_share
         Share of the contacts that carry the coupon.
     coupon_days
-        Days for which it holds; it is used on the first order.
+        Days for which it holds; it is used on the first order, and none comes while a deeper one
+        is at hand.
     consent
         Share of the customers who agree to the channel when they arrive.
     unsubscribe
@@ -119,6 +121,7 @@ class ShopChannel:
         check_number(f"rate {where}", self.rate, gt=0, le=1 if by_chance else None)
         check_number(f"effect {where}", self.effect, ge=-5, le=5)
         check_number(f"decay {where}", self.decay, gt=0)
+        check_flag(f"tires {where}", self.tires)
         check_number(f"cost {where}", self.cost, ge=0)
         check_number(f"held_out {where}", self.held_out, ge=0, lt=1)
         check_integer(f"silence {where}", self.silence, ge=0)
@@ -139,7 +142,8 @@ class ShopCampaign:
     name
         What the log calls it.
     channel
-        Name of the channel; its effect, cost and consent hold here too.
+        Name of the channel, of audience "all" or "silent"; its effect, cost and consent hold here
+        too.
     day
         Days after the start of the simulation.
     silence
@@ -310,8 +314,15 @@ class ShopContacts:
         ):
             if len(set(given)) < len(given):
                 raise fail(f"two of the {what} have one name", "name each of them differently")
+        mailed = [one.name for one in self.channels if one.audience in ("all", "silent")]
         for campaign in self.campaigns:
-            check_choice(f"channel of campaign {campaign.name!r}", campaign.channel, names)
+            # The others need a visit or a parcel.
+            check_choice(f"channel of campaign {campaign.name!r}", campaign.channel, mailed)
+        called = [*names, *(f"campaign {campaign.name}" for campaign in self.campaigns)]
+        if len({int(event_of(name)) for name in called}) < len(called):
+            raise fail(
+                f"two of the names {called} address the same luck", "name one of them differently"
+            )
         # Codes of channels and campaigns share a byte.
         slots = len(names) + len(self.campaigns)
         check_number("the number of channels and campaigns", slots, le=60)

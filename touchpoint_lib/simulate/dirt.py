@@ -41,7 +41,7 @@ _LEAKS = {
     "the prediction's day",
     "orders_total": "includes the orders after the prediction's day: nobody with one order came "
     "back",
-    "spend_total": "includes what was spent after the prediction's day",
+    "spend_total": "includes what was ordered after the prediction's day, paid or not",
     "vip_level": "follows from the spend by the export, and so from orders after the prediction's "
     "day",
     "payment_method": "of the latest order, and deleted 180 days after it: only those have one who "

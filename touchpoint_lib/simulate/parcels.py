@@ -27,7 +27,7 @@ from touchpoint_lib._checks import (
 )
 from touchpoint_lib.simulate._draws import Draws
 from touchpoint_lib.simulate._orders import Codes, Orders
-from touchpoint_lib.simulate.settings import ShopProvince, check_named, check_share
+from touchpoint_lib.simulate.settings import ShopProvince, check_named, check_records, check_share
 
 #: Sigma of the log-normal time from payment to shipping.
 HANDLING_SIGMA = 0.5
@@ -193,6 +193,7 @@ class ShopParcels:
 
     def __post_init__(self) -> None:
         check_named("carriers", self.carriers, ShopCarrier)
+        check_records("delays", self.delays, ShopDelay)
         check_number("handling_hours", self.handling_hours, gt=0, le=8760)
         check_number("promise", self.promise, gt=0, lt=1)
         check_number("late_loss", self.late_loss, ge=0)

@@ -39,6 +39,12 @@ def check_shares(name: str, shares: Mapping[str, float]) -> None:
         raise fail(f"the shares of {name} add up to {total:.12g}", "they must add up to 1")
 
 
+def check_flag(name: str, value: bool) -> None:
+    """Raise unless ``value`` is True or False."""
+    if not isinstance(value, bool):
+        raise fail(f"{name} is {value!r}", "it must be True or False")
+
+
 def check_records(name: str, records: Iterable[Any], kind: type) -> None:
     """Raise unless ``records`` is a tuple or list of records of one kind."""
     if not isinstance(records, tuple | list):
@@ -124,6 +130,10 @@ class ShopSegment:
         check_number(f"r of segment {self.name!r}", self.r, ge=0.1)
         for name in ("alpha", "a", "b", "p", "gamma"):
             check_number(f"{name} of segment {self.name!r}", getattr(self, name), gt=0)
+        # Far beyond any shop, and far from an overflow.
+        for name in ("r", "alpha", "a", "b", "p", "gamma", "q"):
+            check_number(f"{name} of segment {self.name!r}", getattr(self, name), le=1e6)
+        check_flag(f"discount_only of segment {self.name!r}", self.discount_only)
         # With q <= 1 the mean order would be infinite.
         check_number(f"q of segment {self.name!r}", self.q, gt=1)
         check_number(f"discount_response of segment {self.name!r}", self.discount_response, ge=0)
@@ -200,7 +210,7 @@ class ShopProvince:
         check_share(f"the share of province {self.name!r}", self.share)
         check_shares(f"the cities of province {self.name!r}", self.cities)
         check_number(f"season of province {self.name!r}", self.season, ge=0, lt=1)
-        check_number(f"lead of province {self.name!r}", self.lead, gt=0)
+        check_number(f"lead of province {self.name!r}", self.lead, gt=0, le=100)
 
 
 _PROVINCES = (
@@ -258,18 +268,20 @@ class ShopArrivals:
         n_cities = sum(len(province.cities) for province in self.provinces)
         check_number("the number of cities", n_cities, le=_MOST)
         check_shares("channels", self.channels)
-        check_months(self.months)
+        check_weights("months", self.months, 12)
+        if not any(self.months):
+            raise fail("all weights of months are 0", "let customers arrive in at least one month")
         check_number("growth", self.growth, gt=0)
 
 
-def check_months(months: tuple[float, ...]) -> None:
-    """Raise unless there are twelve weights, none negative, not all of them 0."""
-    if len(months) != 12:
-        raise fail(f"months has {len(months)} weights", "pass one for each of January to December")
-    for month, weight in enumerate(months, start=1):
-        check_number(f"months[{month - 1}]", weight, ge=0)
-    if not any(months):
-        raise fail("all weights of months are 0", "let customers arrive in at least one month")
+def check_weights(name: str, weights: tuple[float, ...], length: int) -> None:
+    """Raise unless ``weights`` are so many finite numbers, none of them negative."""
+    if not isinstance(weights, tuple | list):
+        raise fail(f"{name} is {weights!r}", f"pass a tuple of {length} weights")
+    if len(weights) != length:
+        raise fail(f"{name} has {len(weights)} weights", f"it must have {length}")
+    for at, weight in enumerate(weights):
+        check_number(f"{name}[{at}]", weight, ge=0, le=1e6)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -298,10 +310,8 @@ class ShopSeasons:
     def __post_init__(self) -> None:
         check_number("peak", check_integer("peak", self.peak, ge=1), le=366)
         for name, length in (("weekdays", 7), ("hours", 24)):
-            weights = getattr(self, name)
-            if len(weights) != length:
-                raise fail(f"{name} has {len(weights)} weights", f"it must have {length}")
-            for at, weight in enumerate(weights):
+            check_weights(name, getattr(self, name), length)
+            for at, weight in enumerate(getattr(self, name)):
                 # Time of day is the inverse of their cumulative sum: no hour may be empty.
                 check_number(f"{name}[{at}]", weight, gt=0)
 
@@ -406,6 +416,7 @@ class ShopPromotion:
         check_number(f"day {where}", check_integer(f"day {where}", self.day, ge=1), le=28)
         check_integer(f"days {where}", self.days, ge=1)
         check_number(f"depth {where}", self.depth, gt=0, lt=1)
+        check_flag(f"flash {where}", self.flash)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -441,5 +452,6 @@ class ShopDiscounts:
     repay_days: float = 15.0
 
     def __post_init__(self) -> None:
+        check_records("promotions", self.promotions, ShopPromotion)
         check_share("moved", self.moved)
         check_number("repay_days", self.repay_days, ge=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import os
 from collections.abc import Mapping, Sequence
@@ -60,19 +61,23 @@ _SETTINGS = {
 _NEEDED = ("arrivals", "goods")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Shop:
     """A simulated shop: its tables, and the truth behind them.
 
     Times are local, without a zone, to the second; money is yuan; ids count from 1 in the order of
-    time. Tables of processes that were switched off have no rows. Nothing behind the end is in the
-    tables: what was not known then is missing.
+    time (of parcels, in that of their orders). Tables of processes that were switched off have no
+    rows. What was not known at the end is missing; deadlines and promises may lie behind it.
+
+    Who is contacted is decided at the end of a day, and a contact acts from the next day on; its
+    time of day is decoration. Hours of the day mean something for orders and visits only.
 
     Parameters
     ----------
     customers
         customer_id, registered_at (the first order), channel, province, city; with contacts also
-        control_group (never contacted) and consent_* by channel, at registration.
+        control_group (no contact by any channel; reminders and care calls go to everybody) and,
+        where a channel needs it, consent_* at registration.
     orders
         order_id, customer_id, time, source (of the visit, or the clicked contact), product,
         list_amount, discount (depth), amount (paid or to pay), margin (amount less goods and
@@ -84,7 +89,8 @@ class Shop:
         reminded), paid_at, cancelled_at.
     parcels
         parcel_id, order_id, customer_id, carrier, province, shipped_at, promised_at, delivered_at,
-        cared_at, held_out (late, no care call).
+        cared_at, held_out (late, no care call). Only late parcels have one of these two: they are
+        for the effect of care, and leak into a model of lateness.
     scans
         parcel_id, time, event.
     contacts
@@ -113,18 +119,25 @@ class Shop:
     call: Mapping[str, Any]
 
     def __repr__(self) -> str:
-        sizes = ", ".join(
-            f"{len(getattr(self, item.name)):,} {item.name}"
-            for item in fields(self)
-            if item.name not in ("truth", "call")
-        )
+        sizes = ", ".join(f"{rows:,} {name}" for name, rows in self._sizes().items())
         return f"Shop({sizes})"
+
+    def _repr_html_(self) -> str:
+        rows = pd.Series(self._sizes(), name="rows").rename_axis("table")
+        return rows.map("{:,}".format).to_frame().to_html()
+
+    def _sizes(self) -> dict[str, int]:
+        """Return the rows of each table."""
+        names = [item.name for item in fields(self) if item.name not in ("truth", "call")]
+        return {name: len(getattr(self, name)) for name in names}
 
     def twin(self, **changes: Any) -> Shop:
         """Return the same shop in another world, where only ``changes`` differ.
 
         Every customer meets the same luck there, event by event, so that the difference between
-        the two shops is the effect of the changes, and little else.
+        the two shops is the effect of the changes, and little else. Changes of arrivals, start,
+        days, n_customers, and of discounts (for customers who buy on nothing else) change who
+        arrives when, and so the ids; ``truth.customers["person"]`` tells the same luck.
 
         Parameters
         ----------
@@ -160,10 +173,11 @@ class Shop:
         """Return the best day for one contact after each customer's last order, by the truth.
 
         The plan is to contact the customer at the end of that day of silence, unless an order has
-        come by then. Its value is the expected margin of the order it brings into the next
-        ``horizon`` days, less the contact's cost and the coupon, which is also given to those who
-        would have come anyway. The contact speeds up whoever is still a customer; it brings nobody
-        back who has left. Other contacts, debts of earlier discounts and fatigue are left aside.
+        come by then. Its value is the expected margin (of a paid order at list price, returns taken
+        off) of the order it brings into the next ``horizon`` days, less the contact's cost and the
+        coupon, which is also given to those who would have come anyway. The contact speeds up
+        whoever is still a customer; it brings nobody back who has left. Other contacts, debts of
+        earlier discounts and fatigue are left aside.
 
         Parameters
         ----------
@@ -202,6 +216,7 @@ class Shop:
         check_number("coupon", coupon, ge=0, lt=1)
         horizon = check_integer("horizon", horizon, ge=1)
         latest = check_integer("latest", latest, ge=0)
+        check_number("horizon + latest", horizon + latest, le=_MOST_DAYS)
         chosen = next(one for one in contacts.channels if one.name == channel)
         arrivals, start, days = self.call["arrivals"], self.call["start"], self.call["days"]
         calendar = build_calendar(
@@ -218,7 +233,10 @@ class Shop:
         # Time in a day runs with the orders, not with the clock.
         midnight = np.floor(last)
         last = midnight + calendar.fraction_of_orders(last - midnight)
-        margin = sum(product.share * product.margin for product in goods.products)
+        # A share of the orders comes back, and leaves the shipping.
+        margin = sum(
+            product.share * product.margin * (1 - product.returned) for product in goods.products
+        )
         value = truth["mean_value"].to_numpy()
         day, worth = best_contact_day(
             truth["dropout"].to_numpy(),
@@ -337,7 +355,8 @@ def simulate_shop(
     >>> int(shop.truth.alive("2024-12-31").sum()) < 1000
     True
     """
-    call = dict(locals())
+    # A shop's own copy: its settings hold dicts.
+    call = copy.deepcopy(dict(locals()))
     for name, kind in _SETTINGS.items():
         given = call[name]
         if not isinstance(given, kind) and not (given is None and name not in _NEEDED):
@@ -349,6 +368,8 @@ def simulate_shop(
     call["n_customers"] = n_customers = check_integer("n_customers", n_customers, ge=1)
     call["days"] = days = check_integer("days", days, ge=1)
     call["horizon"] = horizon = check_integer("horizon", horizon, ge=1)
+    check_number("seed", seed, lt=2**128)
+    check_number("horizon", horizon, le=_MOST_DAYS)
     call["start"] = begins = _as_midnight("start", start)
     check_number("days", days, le=_MOST_DAYS)
     check_number("n_customers", n_customers, le=2**31 - 2)

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import datetime as dt
+from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from touchpoint_lib._checks import fail
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ShopTruth:
     """The truth behind a simulated shop, one frame a subject.
 
     Parameters
     ----------
     customers
-        customer_id, segment, regularity (stages a gap), rate (stages a day), dropout (probability
+        customer_id, person (what addresses the luck: the same in every twin), segment, regularity
+        (stages a gap), rate (stages a day), dropout (probability
         to leave after an order), mean_value (yuan an order, list price), last_purchase_at (orders
         again within hours aside), left_at (time of the purchase after which the customer left;
-        missing: still a customer at the end).
+        missing: still a customer at the end; one who never buys again left with the first).
     payments
         order_id, own_paid_at: when the order would be paid without reminder and limit (missing:
         never, or more than a century after the start).
@@ -30,9 +33,9 @@ class ShopTruth:
     reviews
         review_id, late, loss (of the log hazard, when the limit for a reply passed).
     contacts
-        contact_id, alive, recent_contacts (by channels that tire: earlier ones of the same day and
-        the 29 days before), log_hazard (what the contact
-        adds, or would have added); with ``outcome_days`` also orders_contacted, orders_held_out,
+        contact_id, alive (at the end of that day), recent_contacts (by channels that tire: earlier
+        ones of the same day and the 29 days before), log_hazard (what the contact adds, or would
+        have added); with ``outcome_days`` also orders_contacted, orders_held_out,
         margin_contacted and margin_held_out: paid orders and their margin (yuan) in that many days
         behind the day of the contact, in both worlds. Missing where the window ends behind the
         end.
@@ -40,9 +43,10 @@ class ShopTruth:
         contact_id, time, margin: the paid orders of the other world, contacted if the customer was
         held out, and the other way round. Empty without ``outcome_days``.
     channels
-        channel, effect, decay, opportunities, contacts; with ``outcome_days`` incremental_orders
-        and incremental_margin (of the contacts made, in those days), and incremental_share (of the
-        orders behind contacts).
+        channel, effect, decay, opportunities, contacts; with ``outcome_days`` followed (contacts
+        whose window lies within the log), and of those incremental_orders and incremental_margin
+        (before the cost of contacts) in their windows, and incremental_share (of the orders in
+        their windows).
     snapshots
         date, customer_id, alive, silence (days since the last purchase), purchases,
         recent_contacts, probability_alive (given the silence and the customer's true parameters),
@@ -65,8 +69,12 @@ class ShopTruth:
     dirt: pd.DataFrame
     leaks: pd.DataFrame
 
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{len(getattr(self, item.name)):,} {item.name}" for item in fields(self))
+        return f"ShopTruth({sizes})"
+
     def alive(self, at: str | pd.Timestamp) -> pd.Series[Any]:
-        """Return who is still a customer at a moment, before or at the end.
+        """Return who is still a customer at a moment; behind the end, who was one at the end.
 
         Parameters
         ----------
@@ -91,10 +99,14 @@ class ShopTruth:
         >>> bool(shop.truth.alive("2024-01-01").all())
         True
         """
+        remedy = "pass a date such as '2024-12-31'"
+        # A number would be read as nanoseconds.
+        if not isinstance(at, str | dt.date | np.datetime64):
+            raise fail(f"at is {at!r}", remedy)
         try:
             moment = pd.Timestamp(at)
         except (ValueError, TypeError) as error:
-            raise fail(f"at is {at!r} ({error})", "pass a date such as '2024-12-31'") from None
+            raise fail(f"at is {at!r} ({error})", remedy) from None
         if pd.isna(moment) or moment.tz is not None:
             raise fail(f"at is {at!r}", "pass a date or time without a time zone")
         left = self.customers.set_index("customer_id")["left_at"]
