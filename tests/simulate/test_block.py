@@ -13,7 +13,7 @@ from scipy import stats
 
 from tests.simulate.plain_world import Life, Met, PlainShop
 from touchpoint_lib.simulate import shop as shop_module
-from touchpoint_lib.simulate._block import Block, Rules, run_block
+from touchpoint_lib.simulate._block import Block, Lives, Rules, live, settle
 from touchpoint_lib.simulate.contacts import ShopCampaign, ShopChannel, ShopContacts, ShopVisits
 from touchpoint_lib.simulate.parcels import ShopDelay, ShopParcels
 from touchpoint_lib.simulate.payments import ShopPayments
@@ -153,13 +153,13 @@ def ran() -> Ran:
     """A shop with everything on, its only block, and the lives of its first customers."""
     seen: list[tuple[Rules, Block]] = []
 
-    def kept(rules: Rules, place: Any) -> Block:
-        block = run_block(rules, place)
+    def kept(rules: Rules, place: Any, lives: Lives) -> Block:
+        block = settle(rules, place, lives)
         seen.append((rules, block))
         return block
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shop_module, "run_block", kept)
+        patch.setattr(shop_module, "settle", kept)
         shop = simulate_shop(**CALL)
     [(rules, block)] = seen
     plain = PlainShop(dict(shop.call))
@@ -440,7 +440,7 @@ def test_no_outcome_where_the_window_ends_behind_the_end(ran: Ran) -> None:
 
 def test_a_part_of_the_customers_lives_the_same_lives(ran: Ran) -> None:
     places = np.arange(1, N, 7)
-    part = run_block(ran.rules, places)
+    part = settle(ran.rules, places, live(ran.rules, places))
     for place in places[:20]:
         pd.testing.assert_frame_equal(
             _orders_of(part, place).drop(columns="coupon_from"),

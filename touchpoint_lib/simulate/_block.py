@@ -100,7 +100,16 @@ class Block:
     looks: list[Look]
 
 
-def run_block(rules: Rules, place: IntArray) -> Block:
+@dataclass(frozen=True)
+class Lives:
+    """Customers who have lived through all days: their last state, and what was written down."""
+
+    state: State
+    consented: npt.NDArray[np.bool_]  # (channels, n) at arrival
+    ledger: Ledger
+
+
+def live(rules: Rules, place: IntArray) -> Lives:
     """Run the customers at ``place``, ascending, through all days."""
     state = _arrivals(rules, place)
     consented = state.subscribed.copy()
@@ -113,13 +122,19 @@ def run_block(rules: Rules, place: IntArray) -> Block:
         state, range(rules.days), Agendas(), ledger.take_orders, notes=ledger, lasting=None
     )
     ledger.begins(state, rules.days, len(state))
+    return Lives(state, consented, ledger)
+
+
+def settle(rules: Rules, place: IntArray, lives: Lives) -> Block:
+    """Return what became of the orders, and the truth; the ledger's orders are used up."""
+    ledger = lives.ledger
     sold = Sold.joined(ledger.sold)
     ledger.sold.clear()
     sale, chain, returned_at, margin = _worth(rules, place, sold)
     return Block(
         place=place,
-        state=state,
-        consented=consented,
+        state=lives.state,
+        consented=lives.consented,
         sold=sold,
         sale=sale,
         chain=chain,

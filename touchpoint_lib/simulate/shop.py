@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from touchpoint_lib._checks import (
     fail,
 )
 from touchpoint_lib.simulate._assembly import Frames, Parts, assembled, order_sources
-from touchpoint_lib.simulate._block import Look, Rules, run_block
+from touchpoint_lib.simulate._block import Look, Rules, live, settle
 from touchpoint_lib.simulate._calendar import build_calendar
 from touchpoint_lib.simulate._columns import as_times
 from touchpoint_lib.simulate._draws import Draws
@@ -42,7 +43,7 @@ from touchpoint_lib.simulate.truth import ShopTruth
 
 #: Customers that run together: their arrays should stay near the processor. The result does not
 #: depend on it, but for the order of rows of one second.
-_BLOCK = 131_072
+_BLOCK = 200_000
 #: A century: codes of days stay small.
 _MOST_DAYS = 36_525
 _SETTINGS = {
@@ -442,17 +443,23 @@ def simulate_shop(
     n_blocks = -(-n_customers // _BLOCK)
     parts = Parts(n_blocks)
     places = [np.arange(number, n_customers, n_blocks) for number in range(n_blocks)]
+    settling = Lock()
     # Most of the work is numpy's, which lets other threads run; parts come back in order.
     with ThreadPoolExecutor(max_workers=min(n_blocks, os.cpu_count() or 1)) as pool:
-        for tables, seen in pool.map(lambda place: _simulated(rules, place), places):
+        for tables, seen in pool.map(lambda place: _simulated(rules, place, settling), places):
             parts.add(tables, seen)
     return _shop(assembled(rules, arrivals, parts), draws, dirt, begins, days, call)
 
 
-def _simulated(rules: Rules, place: IntArray) -> tuple[dict[str, Arrays], list[Look]]:
+def _simulated(
+    rules: Rules, place: IntArray, settling: Lock
+) -> tuple[dict[str, Arrays], list[Look]]:
     """Return the tables of the customers at ``place``, and what was seen of them."""
-    block = run_block(rules, place)
-    return block_tables(rules, block), block.looks
+    lives = live(rules, place)
+    # This takes more memory than the days before: one block at a time.
+    with settling:
+        block = settle(rules, place, lives)
+        return block_tables(rules, block), block.looks
 
 
 def _shop(
