@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
@@ -41,9 +40,11 @@ from touchpoint_lib.simulate.reviews import ShopReviews
 from touchpoint_lib.simulate.settings import ShopArrivals, ShopDiscounts, ShopGoods, ShopSeasons
 from touchpoint_lib.simulate.truth import ShopTruth
 
-#: Customers that run together: their arrays should stay near the processor. The result does not
-#: depend on it, but for the order of rows of one second.
+#: Customers that run together: so many that the fixed cost of a day is small, so few that two
+#: blocks need little memory. The result does not depend on it, but for rows of one second.
 _BLOCK = 200_000
+#: Blocks that run side by side: each more takes more memory.
+_THREADS = 2
 #: A century: codes of days stay small.
 _MOST_DAYS = 36_525
 _SETTINGS = {
@@ -445,7 +446,7 @@ def simulate_shop(
     places = [np.arange(number, n_customers, n_blocks) for number in range(n_blocks)]
     settling = Lock()
     # Most of the work is numpy's, which lets other threads run; parts come back in order.
-    with ThreadPoolExecutor(max_workers=min(n_blocks, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(max_workers=_THREADS) as pool:
         for tables, seen in pool.map(lambda place: _simulated(rules, place, settling), places):
             parts.add(tables, seen)
     return _shop(assembled(rules, arrivals, parts), draws, dirt, begins, days, call)
