@@ -27,7 +27,6 @@ def _contacts(**given: Any) -> ShopContacts:
 
 ALL = "it must be one of 'all', 'silent', 'visit', 'parcel'"
 RISING = "pass the fewest and the most days, rising"
-ONE_NAME = "name each of them differently"
 
 #: Record, arguments, message.
 BAD: list[tuple[Any, dict[str, Any], str]] = [
@@ -108,12 +107,12 @@ BAD: list[tuple[Any, dict[str, Any], str]] = [
     (
         _contacts,
         {"channels": (_channel(), _channel(effect=1.0))},
-        f"two of the channels have one name; {ONE_NAME}",
+        "two of the channels are named 'sms'; give each its own name",
     ),
     (
         _contacts,
         {"campaigns": (_campaign(), _campaign(day=11))},
-        f"two of the campaigns have one name; {ONE_NAME}",
+        "two of the campaigns are named 'spring'; give each its own name",
     ),
     (
         _contacts,

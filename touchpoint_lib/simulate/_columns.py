@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,13 +10,28 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from touchpoint_lib._checks import BoolArray, FloatArray, IntArray
+from touchpoint_lib._checks import BoolArray, FloatArray, IntArray, fail
 
 _DAY_SECONDS = 86_400.0
 #: Times are kept to the second.
 _SECOND = 1_000_000
 
 Times = npt.NDArray[np.datetime64]
+
+
+def as_moment(name: str, date: Any) -> pd.Timestamp:
+    """Return a date or time without a zone as a timestamp; raise where it is none."""
+    remedy = "pass a date such as '2024-12-31', without a time zone"
+    # A number would be read as nanoseconds.
+    if not isinstance(date, str | dt.date | np.datetime64):
+        raise fail(f"{name} is {date!r}", remedy)
+    try:
+        moment = pd.Timestamp(date)
+    except (ValueError, TypeError) as error:
+        raise fail(f"{name} is {date!r} ({error})", remedy) from None
+    if pd.isna(moment) or moment.tz is not None:
+        raise fail(f"{name} is {date!r}", remedy)
+    return moment
 
 
 def as_times(start: pd.Timestamp, days: FloatArray, until: float = np.inf) -> Times:

@@ -308,12 +308,6 @@ class ShopContacts:
         names = [channel.name for channel in self.channels]
         if not names:
             raise fail("there are no channels", "pass at least one, or contacts=None")
-        for what, given in (
-            ("channels", names),
-            ("campaigns", [campaign.name for campaign in self.campaigns]),
-        ):
-            if len(set(given)) < len(given):
-                raise fail(f"two of the {what} have one name", "name each of them differently")
         mailed = [one.name for one in self.channels if one.audience in ("all", "silent")]
         for campaign in self.campaigns:
             # The others need a visit or a parcel.

@@ -27,7 +27,7 @@ from touchpoint_lib._checks import (
 )
 from touchpoint_lib.simulate._draws import Draws
 from touchpoint_lib.simulate._orders import Codes, Orders
-from touchpoint_lib.simulate.settings import ShopProvince, check_named, check_records, check_share
+from touchpoint_lib.simulate.settings import ShopProvince, check_records, check_share, check_shared
 
 #: Sigma of the log-normal time from payment to shipping.
 HANDLING_SIGMA = 0.5
@@ -192,7 +192,7 @@ class ShopParcels:
     care_effect: float = 0.8
 
     def __post_init__(self) -> None:
-        check_named("carriers", self.carriers, ShopCarrier)
+        check_shared("carriers", self.carriers, ShopCarrier)
         check_records("delays", self.delays, ShopDelay)
         check_number("handling_hours", self.handling_hours, gt=0, le=8760)
         check_number("promise", self.promise, gt=0, lt=1)

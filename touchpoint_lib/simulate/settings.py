@@ -45,24 +45,23 @@ def check_flag(name: str, value: bool) -> None:
         raise fail(f"{name} is {value!r}", "it must be True or False")
 
 
-def check_records(name: str, records: Iterable[Any], kind: type) -> None:
-    """Raise unless ``records`` is a tuple or list of records of one kind."""
+def check_records(name: str, records: Iterable[Any], kind: type[Any]) -> None:
+    """Raise unless ``records`` is a tuple or list of records of one kind, each of its own name."""
     if not isinstance(records, tuple | list):
         raise fail(f"{name} is {records!r}", f"pass a tuple of {kind.__name__}(...)")
+    names: set[str] = set()
     for at, record in enumerate(records):
         if not isinstance(record, kind):
             raise fail(f"{name}[{at}] is {record!r}", f"pass {kind.__name__}(...)")
-
-
-def check_named(name: str, records: Iterable[Any], kind: type) -> None:
-    """Raise unless these are records of one kind whose names differ and shares add up to 1."""
-    check_records(name, records, kind)
-    shares: dict[str, float] = {}
-    for record in records:
-        if record.name in shares:
+        if record.name in names:
             raise fail(f"two of the {name} are named {record.name!r}", "give each its own name")
-        shares[record.name] = record.share
-    check_shares(name, shares)
+        names.add(record.name)
+
+
+def check_shared(name: str, records: Iterable[Any], kind: type[Any]) -> None:
+    """Raise unless these are records of one kind whose shares add up to 1."""
+    check_records(name, records, kind)
+    check_shares(name, {record.name: record.share for record in records})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,8 +262,8 @@ class ShopArrivals:
     growth: float = 1.0
 
     def __post_init__(self) -> None:
-        check_named("segments", self.segments, ShopSegment)
-        check_named("provinces", self.provinces, ShopProvince)
+        check_shared("segments", self.segments, ShopSegment)
+        check_shared("provinces", self.provinces, ShopProvince)
         n_cities = sum(len(province.cities) for province in self.provinces)
         check_number("the number of cities", n_cities, le=_MOST)
         check_shares("channels", self.channels)
@@ -377,7 +376,7 @@ class ShopGoods:
     return_days: float = 5.0
 
     def __post_init__(self) -> None:
-        check_named("products", self.products, ShopProduct)
+        check_shared("products", self.products, ShopProduct)
         check_number("shipping", self.shipping, ge=0)
         check_share("again", self.again)
         check_share("gifts", self.gifts)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import datetime as dt
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
@@ -23,7 +22,7 @@ from touchpoint_lib._checks import (
 from touchpoint_lib.simulate._assembly import Frames, Parts, assembled, order_sources
 from touchpoint_lib.simulate._block import Look, Rules, live, settle
 from touchpoint_lib.simulate._calendar import build_calendar
-from touchpoint_lib.simulate._columns import as_times
+from touchpoint_lib.simulate._columns import as_moment, as_times
 from touchpoint_lib.simulate._draws import Draws
 from touchpoint_lib.simulate._fulfilment import Fulfilment
 from touchpoint_lib.simulate._hazard import Hazard
@@ -487,16 +486,9 @@ def _shop(
 
 def _as_midnight(name: str, date: str | pd.Timestamp) -> pd.Timestamp:
     """Return a date as a timestamp; raise where it is none, or has a time or a zone."""
-    remedy = "pass a date such as '2024-01-01'"
-    # A number would be read as nanoseconds.
-    if not isinstance(date, str | dt.date | np.datetime64):
-        raise fail(f"{name} is {date!r}", remedy)
-    try:
-        day = pd.Timestamp(date)
-    except (ValueError, TypeError) as error:
-        raise fail(f"{name} is {date!r} ({error})", remedy) from None
-    if pd.isna(day) or day.tz is not None or day != day.normalize():
-        raise fail(f"{name} is {date!r}", "pass a date without a time of day and a time zone")
+    day = as_moment(name, date)
+    if day != day.normalize():
+        raise fail(f"{name} is {date!r}", "pass a date without a time of day")
     if not 1900 <= day.year <= 2200:
         raise fail(f"{name} is {date!r}", "pass a date from 1900 to 2200")
     return day

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import dataclass, fields
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from touchpoint_lib._checks import fail
+from touchpoint_lib.simulate._columns import as_moment
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,15 +97,6 @@ class ShopTruth:
         >>> bool(shop.truth.alive("2024-01-01").all())
         True
         """
-        remedy = "pass a date such as '2024-12-31'"
-        # A number would be read as nanoseconds.
-        if not isinstance(at, str | dt.date | np.datetime64):
-            raise fail(f"at is {at!r}", remedy)
-        try:
-            moment = pd.Timestamp(at)
-        except (ValueError, TypeError) as error:
-            raise fail(f"at is {at!r} ({error})", remedy) from None
-        if pd.isna(moment) or moment.tz is not None:
-            raise fail(f"at is {at!r}", "pass a date or time without a time zone")
+        moment = as_moment("at", at)
         left = self.customers.set_index("customer_id")["left_at"]
         return (left.isna() | (left > moment)).rename("alive")
