@@ -410,8 +410,14 @@ _TWO = {"seed": 1, "n_customers": 2, "days": 10}
         ({"outcome_days": 0}, "outcome_days is 0; it must be >= 1"),
         ({"outcome_days": True}, "outcome_days is True"),
         ({"outcome_days": 5, "contacts": None}, "outcome_days is given without contacts"),
-        ({"snapshots": ["2023-12-31"]}, "snapshot, counted from the start, is -1; it must be >= 0"),
-        ({"snapshots": ["2024-01-12"]}, "is 11; it must be <= 10"),
+        (
+            {"snapshots": ["2023-12-31"]},
+            "is '2023-12-31'; pass dates from 2024-01-01 to 2024-01-11",
+        ),
+        (
+            {"snapshots": ["2024-01-12"]},
+            "is '2024-01-12'; pass dates from 2024-01-01 to 2024-01-11",
+        ),
         ({"snapshots": ["soon"]}, "a date of snapshots is 'soon'"),
         ({"snapshots": ["2024-01-02 06:00"]}, "a date of snapshots is '2024-01-02 06:00'"),
         ({"snapshots": ["2024-01-02T00:00Z"]}, "without a time zone"),

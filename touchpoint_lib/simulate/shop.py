@@ -380,9 +380,16 @@ def simulate_shop(
             raise fail("outcome_days is given without contacts", "pass contacts, or leave it out")
     if not isinstance(snapshots, list | tuple | pd.Index):
         raise fail(f"snapshots is {snapshots!r}", "pass a list of dates")
-    looks = {(_as_midnight("a date of snapshots", date) - begins).days for date in snapshots}
-    for look in looks:
-        check_number("the day of a snapshot, counted from the start,", look, ge=0, le=days)
+    looks = set()
+    for date in snapshots:
+        look = (_as_midnight("a date of snapshots", date) - begins).days
+        if not 0 <= look <= days:
+            last = begins + pd.Timedelta(days=days)
+            raise fail(
+                f"a date of snapshots is {date!r}",
+                f"pass dates from {begins:%Y-%m-%d} to {last:%Y-%m-%d}, the day behind the log",
+            )
+        looks.add(look)
     for campaign in () if contacts is None else contacts.campaigns:
         check_number(f"day of campaign {campaign.name!r}", campaign.day, lt=days)
     sources = order_sources(visits, contacts)
