@@ -113,14 +113,8 @@ def live(rules: Rules, place: IntArray) -> Lives:
     """Run the customers at ``place``, ascending, through all days."""
     state = _arrivals(rules, place)
     consented = state.subscribed.copy()
-    ledger = Ledger(
-        rules.days,
-        rules.outcome_days if rules.outreach is not None else None,
-        frozenset(rules.looks),
-    )
-    rules.world.run(
-        state, range(rules.days), Agendas(), ledger.take_orders, notes=ledger, lasting=None
-    )
+    ledger = Ledger(rules.days, rules.outcome_days, frozenset(rules.looks))
+    rules.world.run(state, range(rules.days), Agendas(), ledger.take_orders, notes=ledger)
     ledger.begins(state, rules.days, len(state))
     return Lives(state, consented, ledger)
 

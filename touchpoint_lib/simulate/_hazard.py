@@ -15,7 +15,7 @@ from touchpoint_lib.simulate.settings import ShopDiscounts, ShopSegment
 #: The most that contacts may add to a log hazard: beyond it the settings cannot be meant.
 _MOST_LIFT = 100.0
 #: Share of a day's hazard that paying back may take at most.
-MOST_REPAID = 0.9
+_MOST_REPAID = 0.9
 
 
 class Hazard:
@@ -83,7 +83,7 @@ class Hazard:
             speed = self._undiscounted.take(segment)
             speed *= base
             back = owed * self._repaid
-            np.minimum(back, MOST_REPAID * speed, out=back)
+            np.minimum(back, _MOST_REPAID * speed, out=back)
             back[holders] = 0.0
             speed -= back
             owed -= back

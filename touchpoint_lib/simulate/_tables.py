@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from touchpoint_lib._checks import FloatArray, IntArray
+from touchpoint_lib._checks import BoolArray, FloatArray, IntArray
 from touchpoint_lib.simulate._block import Block, Rules
 from touchpoint_lib.simulate._columns import as_times
 from touchpoint_lib.simulate._draws import event_of
@@ -32,12 +33,12 @@ def block_tables(rules: Rules, block: Block) -> dict[str, Arrays]:
     Customers are their places, orders and contacts their rows in the block. What lies behind the
     end of the days is left out, but for the columns ``true_*``.
     """
-    contacts, contact_days = _contacts(rules, block)
+    contacts, made = _contacts(rules, block)
     tables = {
         "customers": _customers(rules, block),
         "orders": _orders(rules, block),
         "contacts": contacts,
-        "visits": _visits(rules, block, contact_days),
+        "visits": _visits(rules, block, made),
     }
     if block.chain.payments is not None:
         tables["payments"] = _payments(rules, block)
@@ -52,6 +53,17 @@ def block_tables(rules: Rules, block: Block) -> dict[str, Arrays]:
             "margin": np.round(block.outcomes.order_margin, 2),
         }
     return tables
+
+
+@dataclass(frozen=True)
+class _Made:
+    """Contacts, one an element: column of the state, channel, time in days, event of their luck."""
+
+    who: npt.NDArray[np.int32]
+    channel: npt.NDArray[np.int8]
+    time: FloatArray
+    event: IntArray
+    clicked: BoolArray
 
 
 def _customers(rules: Rules, block: Block) -> Arrays:
@@ -162,33 +174,36 @@ def _reviews(rules: Rules, block: Block) -> Arrays:
     }
 
 
-def _contacts(rules: Rules, block: Block) -> tuple[Arrays, FloatArray]:
-    """Return the contacts, and their times in days."""
+def _contacts(rules: Rules, block: Block) -> tuple[Arrays, _Made]:
+    """Return the contacts, and what the visits behind their clicks need of them."""
     parts = block.ledger.contacts
     channels = () if rules.contacts is None else rules.contacts.channels
 
     def column(name: str, dtype: Any) -> Any:
         return np.concatenate([np.zeros(0, dtype), *(getattr(part, name) for part in parts)])
 
-    def each(name: str, dtype: Any) -> Any:
+    def spread(values: list[Any], dtype: Any) -> Any:
         # One value a mailing, given to each of its contacts.
-        values = [getattr(part, name) for part in parts]
         return np.repeat(np.array(values, dtype=dtype), [len(part.column) for part in parts])
+
+    def each(name: str, dtype: Any) -> Any:
+        return spread([getattr(part, name) for part in parts], dtype)
 
     who, day = column("column", np.int32), each("day", np.int64)
     channel, campaign = each("channel", np.int8), each("campaign", np.int8)
     key = block.state.key[who]
-    names = np.array([event_of(one.name) for one in channels], dtype=np.int64)
-    # Campaigns have the hour of their channel: a customer has no other contact by it that day.
-    hour = rules.draws.uniform("contact.hour", key, (day << 32) | names[channel])
+    # Campaigns have the luck of their channel: a customer has no other contact by it that day.
+    event = spread([event_of(channels[part.channel].name, part.day) for part in parts], np.int64)
+    hour = rules.draws.uniform("contact.hour", key, event)
     time = _after_arrival(rules, block, who, day + _OPENS + _OPEN_FOR * hour)
     on_visit = np.array([one.audience == "visit" for one in channels], dtype=np.bool_)
     on_parcel = np.array([one.audience == "parcel" for one in channels], dtype=np.bool_)
-    rows = np.flatnonzero(on_visit[channel] & (campaign < 0))
+    rows = np.flatnonzero(on_visit[channel])
     time[rows] = _visit_times(rules, block, who[rows], day[rows])
-    rows = np.flatnonzero(on_parcel[channel] & (campaign < 0))
+    rows = np.flatnonzero(on_parcel[channel])
     time[rows] = _receipt_times(block, who[rows], day[rows])
     held_out, coupon = column("held_out", np.bool_), column("coupon", np.float64)
+    clicked = column("clicked", np.bool_)
     until = np.where(coupon > 0, day + each("coupon_days", np.int64) + 1.0, np.nan)
     cost = np.array([one.cost for one in channels])[channel]
     table = {
@@ -201,7 +216,7 @@ def _contacts(rules: Rules, block: Block) -> tuple[Arrays, FloatArray]:
         "coupon": coupon,
         "coupon_until": as_times(rules.start, until),
         "opened": column("opened", np.bool_),
-        "clicked": column("clicked", np.bool_),
+        "clicked": clicked,
         "unsubscribed": column("unsubscribed", np.bool_),
         "true_alive": column("alive", np.bool_),
         "true_recent_contacts": column("recent", np.int16),
@@ -213,7 +228,7 @@ def _contacts(rules: Rules, block: Block) -> tuple[Arrays, FloatArray]:
             if block.outcomes is not None:
                 both[block.outcomes.row] = np.round(getattr(block.outcomes, name), 2)
             table[f"true_{name}"] = both
-    return table, time
+    return table, _Made(who, channel, time, event, clicked)
 
 
 def _visit_times(rules: Rules, block: Block, who: IntArray, day: IntArray) -> FloatArray:
@@ -242,7 +257,7 @@ def _receipt_times(block: Block, who: IntArray, day: IntArray) -> FloatArray:
     return received[known[order[first]]]
 
 
-def _visits(rules: Rules, block: Block, contact_days: FloatArray) -> Arrays:
+def _visits(rules: Rules, block: Block, made: _Made) -> Arrays:
     """Return visits: with a purchase in mind or by habit, behind a click, and before an order."""
     if rules.visits is None:
         return _visit_table(rules, block, [], [], [])
@@ -257,27 +272,21 @@ def _visits(rules: Rules, block: Block, contact_days: FloatArray) -> Arrays:
     browsing = rules.draws.uniform("visit.browsing", orders.customer, orders.event) * _BROWSING
     # Not before the day of the order.
     before = np.maximum(orders.time - browsing, np.floor(orders.time))
-    clicked = [part.clicked for part in block.ledger.contacts]
-    click = np.concatenate([np.zeros(0, dtype=np.bool_), *clicked])
-    fan = [part.column[part.clicked] for part in block.ledger.contacts]
-    clicker = np.concatenate([np.zeros(0, dtype=np.int64), *fan])
-    channels = () if rules.contacts is None else rules.contacts.channels
-    events = [
-        np.full(len(column), event_of(channels[part.channel].name, part.day))
-        for part, column in zip(block.ledger.contacts, fan, strict=True)
-    ]
-    event = np.concatenate([np.zeros(0, dtype=np.int64), *events])
-    after = rules.draws.uniform("visit.after_click", block.state.key[clicker], event)
-    through = [
-        np.full(len(column), len(shares) + part.channel, dtype=np.int8)
-        for part, column in zip(block.ledger.contacts, fan, strict=True)
-    ]
+    clicker = made.who[made.clicked].astype(np.int64)
+    after = rules.draws.uniform(
+        "visit.after_click", block.state.key[clicker], made.event[made.clicked]
+    )
+    through = (len(shares) + made.channel[made.clicked]).astype(np.int8)
     return _visit_table(
         rules,
         block,
         [who, block.sold.column, clicker],
-        [_visit_times(rules, block, who, day), before, contact_days[click] + after * _AFTER_CLICK],
-        [source, orders.source, *through],
+        [
+            _visit_times(rules, block, who, day),
+            before,
+            made.time[made.clicked] + after * _AFTER_CLICK,
+        ],
+        [source, orders.source, through],
     )
 
 

@@ -66,8 +66,7 @@ class ShopChannel:
         visits: contacts follow intent), "parcel" (a leaflet on each day with a parcel).
     rate
         For "all" and "silent" the rate in 30 days of opportunities at random times, of which at
-        most one a day is taken; for
-        "visit" and "parcel" the probability of a contact at each.
+        most one a day is taken; for "visit" and "parcel" the probability of a contact at each.
     effect
         What a contact adds to the log hazard; 0 for a channel without effect.
     decay

@@ -11,7 +11,7 @@ import pandas as pd
 
 from touchpoint_lib._checks import check_columns, check_number, fail
 from touchpoint_lib.simulate._draws import Draws
-from touchpoint_lib.simulate.settings import check_share
+from touchpoint_lib.simulate.settings import check_flag, check_share
 
 #: The column that each kind of fault spoils; a repeated row as a whole has none.
 _FAULTS = {
@@ -114,8 +114,7 @@ class ShopDirt:
             check_share(kind, getattr(self, kind))
         total = sum(getattr(self, kind) for kind in _FAULTS)
         check_number(f"the sum of {', '.join(_FAULTS)}", round(total, 9), le=1)
-        if not isinstance(self.leaky_columns, bool):
-            raise fail(f"leaky_columns is {self.leaky_columns!r}", "it must be True or False")
+        check_flag("leaky_columns", self.leaky_columns)
 
 
 def soil(
