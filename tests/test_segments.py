@@ -471,6 +471,116 @@ def test_days_and_weeks_tell_the_same_story(states):
         assert in_days[name].to_numpy() == pytest.approx(7 * states[name].to_numpy(), rel=1e-4)
 
 
+LINES = ["drowsy", "half_asleep", "asleep"]
+
+
+@settings(deadline=None, max_examples=60)
+@given(strategies.customers(max_size=20), st.sampled_from(["W", "D"]), st.integers(0, 90))
+def test_the_day_of_a_line_is_the_first_in_its_state(customers, unit, ahead):
+    """Seen again on any later day, if silent, a customer is over a line iff its day has come."""
+    if unit == "D":
+        customers = customers.assign(
+            recency=(7 * customers["recency"]).round(), T=(7 * customers["T"]).round()
+        )
+    customers.attrs = {"unit": unit, "until": "2024-05-09"}
+    scale = 1 if unit == "W" else 7
+    model = tp.ModifiedBetaGeoModel.from_params([CDNOW[0], CDNOW[1] * scale, *CDNOW[2:]], unit=unit)
+    now = tp.sleep_states(model, customers)
+    later = customers.assign(T=customers["T"] + ahead * scale / 7)
+    seen = tp.sleep_states(model, later)["state"].cat.codes
+    day = pd.Timestamp("2024-05-09") + pd.Timedelta(days=ahead)
+    assert (sum((now[f"{line}_on"] <= day).astype(int) for line in LINES) == seen).all()
+    bought = pd.Timestamp("2024-05-09") - pd.to_timedelta(now["silence"] * 7 / scale, unit="D")
+    for line in LINES:
+        waited = (now[f"{line}_on"] - bought.dt.round("D")).dt.days
+        assert waited.tolist() == np.ceil(now[f"{line}_after"] * 7 / scale).tolist()
+        assert now[f"{line}_on"].dtype == "datetime64[s]"
+
+
+class FixedLines(tp.ModifiedBetaGeoModel):
+    """A model whose lines are given, whatever P(alive) is."""
+
+    def dormancy_gap(self, customers, **_):
+        return customers["line"]
+
+
+@pytest.mark.parametrize("unit", ["W", "D"])
+def test_a_silence_equal_to_the_line_has_crossed_it(unit):
+    """Of every number of days, on sevenths that are not exact: over it on the day, not before."""
+    days = 7 if unit == "W" else 1
+    whole = np.arange(1, 3000)
+    recency = np.where(whole % 3 == 0, 0.0, (whole % 500) / days)
+    one = frame((recency > 0).astype(int), recency, recency + whole / days, unit=unit)
+    # As silence is rounded to 9 digits, so is the line that is to be met exactly.
+    one["line"] = (whole / days).round(9)
+    one.attrs["until"] = "2024-05-09"
+    found = tp.sleep_states(FixedLines.from_params(CDNOW, unit=unit), one)
+    assert (found["state"] == "asleep").all()
+    assert (found["drowsy_on"] == pd.Timestamp("2024-05-09")).all()
+    yesterday = one.assign(T=recency + (whole - 1) / days)
+    yesterday.attrs["until"] = "2024-05-08"
+    before = tp.sleep_states(FixedLines.from_params(CDNOW, unit=unit), yesterday)
+    assert (before["state"] == "awake").all()
+    pd.testing.assert_series_equal(before["drowsy_on"], found["drowsy_on"])
+
+
+def test_a_line_within_the_rounding_of_silence_has_one_day():
+    """Four sevenths, rounded down, lie before a line of four sevenths: the day says so too."""
+    whole = np.arange(1, 3000)
+    one = frame(np.zeros(2999), np.zeros(2999), whole / 7)
+    one["line"] = whole / 7
+    one.attrs["until"] = "2024-05-09"
+    found = tp.sleep_states(FixedLines.from_params(CDNOW, unit="W"), one)
+    crossed = found["state"] == "asleep"
+    assert 0 < crossed.sum() < 2999
+    assert ((found["asleep_on"] <= pd.Timestamp("2024-05-09")) == crossed).all()
+    assert found["asleep_on"].isin(pd.to_datetime(["2024-05-09", "2024-05-10"])).all()
+
+
+def test_days_that_no_calendar_has_are_missing():
+    one = frame([0] * 6, [0] * 6, [9] * 6, unit="W")
+    one["line"] = [9.0, 1e3, 1e7, 1e18, 1.7e308, np.inf]
+    one.attrs["until"] = "2024-05-09"
+    found = tp.sleep_states(FixedLines.from_params(CDNOW, unit="W"), one)["asleep_on"]
+    assert found.isna().tolist() == [False, False, True, True, True, True]
+    assert found[:2].dt.date.astype(str).tolist() == ["2024-05-09", "2043-05-07"]
+    # The last day that there is, and the one after it.
+    one["line"] = [9 + (pd.Timestamp("9999-12-31") - pd.Timestamp("2024-05-09")).days / 7] * 6
+    one.loc[1:, "line"] += 1 / 7
+    found = tp.sleep_states(FixedLines.from_params(CDNOW, unit="W"), one)["asleep_on"]
+    assert str(found[0]) == "9999-12-31 00:00:00"
+    assert found[1:].isna().all()
+
+
+def test_days_count_from_the_split_and_need_a_day_and_a_unit(model, split):
+    states = tp.sleep_states(model, split)
+    summary = tp.rfm_summary(tp.load_cdnow(sample=True), until="1997-09-30")
+    pd.testing.assert_frame_equal(tp.sleep_states(model, summary), states)
+    base = tp.customer_base(tp.load_cdnow(sample=True), until="1997-09-30")
+    pd.testing.assert_frame_equal(tp.sleep_states(model, base), states)
+    on = [f"{line}_on" for line in LINES]
+    plain = split.copy()
+    plain.attrs = {"unit": "W"}
+    pd.testing.assert_frame_equal(tp.sleep_states(model, plain), states.drop(columns=on))
+    # The model knows the unit where the frame does not.
+    plain.attrs = {"until": "1997-09-30"}
+    pd.testing.assert_frame_equal(tp.sleep_states(model, plain), states)
+    no_unit = tp.ModifiedBetaGeoModel.from_params(CDNOW)
+    assert not set(on) & set(tp.sleep_states(no_unit, plain).columns)
+
+
+def test_a_customer_older_than_the_calendar_is_refused(model, split):
+    old = split.assign(T=split["T"].where(split.index != "00004", 1e6))
+    refused(
+        ["T is 1e+06 at index '00004'", "split is 1997-09-30", "year 1"],
+        tp.sleep_states,
+        model,
+        old,
+    )
+    old.attrs = {"unit": "W", "until": "yesterday"}
+    refused(["customers.attrs['until'] is 'yesterday'"], tp.sleep_states, model, old)
+
+
 def test_a_customer_base_and_duplicate_labels_are_taken(model):
     log = tp.load_cdnow(sample=True)
     base = tp.customer_base(log, until="1997-09-30")

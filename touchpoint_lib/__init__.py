@@ -89,6 +89,24 @@ if TYPE_CHECKING:
     from touchpoint_lib.simulate.shop import Shop as Shop
     from touchpoint_lib.simulate.shop import simulate_shop as simulate_shop
     from touchpoint_lib.simulate.truth import ShopTruth as ShopTruth
+    from touchpoint_lib.timing.backtest import TimingBacktest as TimingBacktest
+    from touchpoint_lib.timing.backtest import backtest_timing as backtest_timing
+    from touchpoint_lib.timing.calendar import contact_calendar as contact_calendar
+    from touchpoint_lib.timing.money import ContactMoney as ContactMoney
+    from touchpoint_lib.timing.own_return import OwnReturnFrequency as OwnReturnFrequency
+    from touchpoint_lib.timing.parcels import LateParcels as LateParcels
+    from touchpoint_lib.timing.parcels import late_parcels as late_parcels
+    from touchpoint_lib.timing.payments import PaymentReminder as PaymentReminder
+    from touchpoint_lib.timing.payments import payment_reminder as payment_reminder
+    from touchpoint_lib.timing.policies import FixedDays as FixedDays
+    from touchpoint_lib.timing.policies import MoneyRule as MoneyRule
+    from touchpoint_lib.timing.policies import OwnGapQuantile as OwnGapQuantile
+    from touchpoint_lib.timing.policies import OwnMeanGap as OwnMeanGap
+    from touchpoint_lib.timing.policies import OwnReturn as OwnReturn
+    from touchpoint_lib.timing.policies import ShrunkenQuantile as ShrunkenQuantile
+    from touchpoint_lib.timing.programme import ContactProgramme as ContactProgramme
+    from touchpoint_lib.timing.spells import purchase_spells as purchase_spells
+    from touchpoint_lib.timing.spells import timing_windows as timing_windows
 
 _MODULES = {
     "_checks": ["InputError"],
@@ -158,6 +176,22 @@ _MODULES = {
     ],
     "simulate.shop": ["Shop", "simulate_shop"],
     "simulate.truth": ["ShopTruth"],
+    "timing.backtest": ["TimingBacktest", "backtest_timing"],
+    "timing.calendar": ["contact_calendar"],
+    "timing.money": ["ContactMoney"],
+    "timing.own_return": ["OwnReturnFrequency"],
+    "timing.parcels": ["LateParcels", "late_parcels"],
+    "timing.payments": ["PaymentReminder", "payment_reminder"],
+    "timing.policies": [
+        "FixedDays",
+        "MoneyRule",
+        "OwnGapQuantile",
+        "OwnMeanGap",
+        "OwnReturn",
+        "ShrunkenQuantile",
+    ],
+    "timing.programme": ["ContactProgramme"],
+    "timing.spells": ["purchase_spells", "timing_windows"],
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from touchpoint_lib._checks import (
+    UNIT_DAYS,
     FloatArray,
     check_columns,
     check_integer,
@@ -16,6 +18,7 @@ from touchpoint_lib._checks import (
     check_values,
     fail,
 )
+from touchpoint_lib.data.days import EPOCH, FIRST_DAY, to_day
 from touchpoint_lib.lifetime._purchases import PurchaseModel
 from touchpoint_lib.lifetime._rows import Rows, check_rows, customer_frame
 from touchpoint_lib.lifetime.beta_geo import BetaGeoModel, ModifiedBetaGeoModel
@@ -359,10 +362,17 @@ def sleep_states(
         (P(alive) now / on the day of the last purchase), and drowsy_after, half_asleep_after,
         asleep_after: the silence at which each line is crossed, in the unit.
 
+        Where ``customers.attrs`` tells the last day of observation, as `rfm_summary` and
+        `rfm_split` do (of a split it is the day ``split``), also drowsy_on, half_asleep_on and
+        asleep_on (datetime64): the first day on which the customer, if silent until then, has
+        crossed the line. NaT where that is never or after the year 9999. The unit must be days
+        or weeks, known from ``attrs`` or the model; else these columns are left out.
+
     Raises
     ------
     InputError
-        If the model is a BG/NBD, or the lines do not fall within (0, 1).
+        If the model is a BG/NBD, the lines do not fall within (0, 1), or a T reaches back before
+        the year 1.
 
     Examples
     --------
@@ -371,6 +381,10 @@ def sleep_states(
     >>> states = tp.sleep_states(tp.ModifiedBetaGeoModel().fit(split), split)
     >>> states["state"].value_counts(sort=False).to_dict()
     {'awake': 374, 'drowsy': 1646, 'half asleep': 272, 'asleep': 65}
+    >>> states.loc["00004", ["silence", "drowsy_after"]].astype(float).round(1).to_dict()
+    {'silence': 8.4, 'drowsy_after': 14.0}
+    >>> str(states.loc["00004", "drowsy_on"].date())
+    '1997-11-08'
     """
     if isinstance(model, BetaGeoModel) and not isinstance(model, ModifiedBetaGeoModel):
         raise fail(
@@ -399,14 +413,56 @@ def sleep_states(
             index=frame.index,
         ),
     )
+    observed = last_day(frame, rows, model)
+    if observed is not None:
+        for name in names:
+            on = name.replace("_after", "_on")
+            result[on] = _crossing_day(rows, result[name].to_numpy(), *observed)
     return result
 
 
-def _silence(rows: Rows) -> FloatArray:
-    """Return the time since the last purchase."""
+def _silence(rows: Rows, ahead: float | FloatArray = 0.0) -> FloatArray:
+    """Return the time since the last purchase, if none comes until ``ahead`` from now."""
     # Differences of sevenths vary in the last digit; equal silences must stay ties.
-    silence: FloatArray = (rows.T - rows.recency).round(9)
+    silence: FloatArray = (rows.T - rows.recency + ahead).round(9)
     return silence
+
+
+def last_day(frame: pd.DataFrame, rows: Rows, model: PurchaseModel) -> tuple[int, float] | None:
+    """Return the number of the last day of observation and the days in a unit, where known."""
+    name = "split" if "split" in frame.attrs else "until"
+    unit = frame.attrs.get("unit", model.unit_)
+    if name not in frame.attrs or unit not in UNIT_DAYS:
+        return None
+    last, days = to_day(f"customers.attrs[{name!r}]", frame.attrs[name]), UNIT_DAYS[unit]
+    longest = (last - FIRST_DAY) / days
+    older = np.greater(rows.T, longest)
+    if older.any():
+        first = int(np.argmax(older))
+        raise fail(
+            f"T is {rows.T[first]:g} at index {frame.index[first]!r}, but {name} is "
+            f"{frame.attrs[name]}: the first purchase lies before the year 1",
+            f'check T, its unit "{unit}" and the attrs of customers',
+        )
+    return last, days
+
+
+def _crossing_day(rows: Rows, line: FloatArray, last: int, days: float) -> Any:
+    """Return the first day on which silence has reached ``line``; NaT where Python has no date.
+
+    ``last`` is the number of the last day of observation, ``days`` the days in a unit.
+    """
+    limit = (date.max - EPOCH).days - last
+    with np.errstate(over="ignore"):
+        wait = np.ceil((line - (rows.T - rows.recency)) * days)
+    # A day after the last one stands for all that are later, or never.
+    wait = np.minimum(wait, limit + 1.0)
+    # Rounding must not shift a line by a day: on each day the state of that day decides.
+    wait += _silence(rows, wait / days) < line
+    wait -= _silence(rows, (wait - 1) / days) >= line
+    day = (wait + last).astype(np.int64).astype("datetime64[D]").astype("datetime64[s]")
+    day[wait > limit] = np.datetime64("NaT")
+    return day
 
 
 def _lines(lines: Sequence[float]) -> FloatArray:

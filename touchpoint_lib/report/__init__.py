@@ -31,6 +31,14 @@ if TYPE_CHECKING:
     from touchpoint_lib.report.lifetime import regularity_verdict as regularity_verdict
     from touchpoint_lib.report.lifetime import whole as whole
     from touchpoint_lib.report.segmentation import segmentation_headline as segmentation_headline
+    from touchpoint_lib.report.timing import best_policy as best_policy
+    from touchpoint_lib.report.timing import parcel_chance as parcel_chance
+    from touchpoint_lib.report.timing import parcel_truth_data as parcel_truth_data
+    from touchpoint_lib.report.timing import parcel_truth_verdict as parcel_truth_verdict
+    from touchpoint_lib.report.timing import payment_chance as payment_chance
+    from touchpoint_lib.report.timing import payment_truth_data as payment_truth_data
+    from touchpoint_lib.report.timing import payment_truth_verdict as payment_truth_verdict
+    from touchpoint_lib.report.timing import timing_headline as timing_headline
 
 # Loaded on first use: the command line must not wait for plotly.
 _HOME = {
@@ -38,6 +46,7 @@ _HOME = {
     "RFM_COLUMNS": "churn",
     "Tile": "headline",
     "Verdict": "headline",
+    "best_policy": "timing",
     "choice_verdict": "lifetime",
     "churn_tile": "churn",
     "gain_verdict": "churn",
@@ -46,6 +55,12 @@ _HOME = {
     "leak_cost_data": "churn",
     "leak_verdict": "churn",
     "lifetime_headline": "lifetime",
+    "parcel_chance": "timing",
+    "parcel_truth_data": "timing",
+    "parcel_truth_verdict": "timing",
+    "payment_chance": "timing",
+    "payment_truth_data": "timing",
+    "payment_truth_verdict": "timing",
     "promise_data": "lifetime",
     "promise_verdict": "lifetime",
     "provenance": "_provenance",
@@ -57,6 +72,7 @@ _HOME = {
     "segmentation_headline": "segmentation",
     "thresholds_data": "churn",
     "thresholds_verdict": "churn",
+    "timing_headline": "timing",
     "too_few_verdict": "churn",
     "whole": "lifetime",
 }
