@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -103,6 +103,9 @@ def check_columns(
     if not isinstance(frame, pd.DataFrame):
         raise fail(f"{what} is a {type(frame).__name__}", "it must be a pandas DataFrame")
     columns = list(columns)
+    odd = [column for column in columns if not isinstance(column, Hashable)]
+    if odd:
+        raise fail(f"{what} has no column {odd[0]!r}", "name columns by text")
     # Only a frame with doubles is counted: lists of hundreds of columns are checked often.
     twice = [] if frame.columns.is_unique else list(frame.columns[frame.columns.duplicated()])
     twice = [column for column in twice if column in columns]

@@ -148,7 +148,7 @@ def test_waits_are_told_by_class_and_source():
         ({"2": 11.0}, "All customers are of one class: ", "after 11 days with 2 purchase days."),
         (
             {"1": float("inf"), "2": float("inf")},
-            "One number of days fits all classes: ",
+            "No number of days shown is long enough for any class: ",
             "after more than 180 and more than 180 days with 1 and 2 purchase days.",
         ),
     ],
@@ -177,3 +177,13 @@ def test_bad_input_is_refused(sources, spells):
         charts.own_return_curves_data(sources, spells, line=1)
     with pytest.raises(InputError, match="call fit"):
         charts.own_return_curves_data({"m": tp.OwnReturnFrequency()}, spells)
+
+
+def test_typical_customer_has_a_whole_frequency_in_a_class_of_even_size() -> None:
+    spells = tp.purchase_spells(tp.load_cdnow(sample=True))
+    mixed = spells[spells["frequency"].isin([2, 3])]
+    even = pd.concat([mixed[mixed["frequency"] == nth].head(10) for nth in (2, 3)])
+    customers = tp.rfm_summary(tp.load_cdnow(sample=True), unit="D")
+    model = tp.ModifiedBetaGeoModel(regularity=2).fit(customers)
+    data = charts.own_return_curves_data({"model": model}, even)
+    assert set(data["frequency"]) == {2.0}

@@ -34,7 +34,8 @@ class Given:
         self.scored: pd.DataFrame | None = None
 
     def silence(self, spells: pd.DataFrame) -> Any:
-        self.scored = spells
+        # It is asked again about a few customers.
+        self.scored = spells if self.scored is None else self.scored
         return self.days(spells)
 
 
@@ -42,6 +43,12 @@ class Learns(Given):
     def fit(self, spells: pd.DataFrame) -> Learns:
         self.learned = spells
         return self
+
+
+def told(spells: pd.DataFrame, days: Any) -> Given:
+    """Return a policy that was told the day of each spell by an oracle."""
+    table = pd.Series(days, index=[spells.index, spells["start"]])
+    return Given(lambda asked: table.loc[list(zip(asked.index, asked["start"], strict=True))])
 
 
 def odd_days(spells: pd.DataFrame) -> Any:
@@ -498,12 +505,13 @@ def test_rates_without_a_case_are_missing():
 @pytest.mark.parametrize("level", [0.95, 0.8])
 def test_rates_of_none_and_all_have_the_bounds_of_wilson(level):
     """Resamples cannot draw what never was: of k = 0 or n, they are 0 to z2 / (n + z2) from it."""
+    log = random_log(20, 60)
+    spells = tp.purchase_spells(log)
     policies = {
         "never": Given(lambda spells: np.full(len(spells), math.inf)),
-        "knows": Given(lambda spells: np.where(spells["gap"] > 40, 9.0, math.inf)),
-        "fails": Given(lambda spells: np.where(spells["gap"] <= 39, 9.0, math.inf)),
+        "knows": told(spells, np.where(spells["gap"] > 40, 9.0, math.inf)),
+        "fails": told(spells, np.where(spells["gap"] <= 39, 9.0, math.inf)),
     }
-    log = random_log(20, 60)
     result = tp.backtest_timing(log, policies, **SHORT, fit_share=0, level=level)
     z2 = norm.ppf((1 + level) / 2) ** 2
 
@@ -539,10 +547,9 @@ def test_an_error_rate_below_all_fixed_days_has_no_equal():
     log = first_gaps([40.0 + i % 30 for i in range(30)] + [math.inf] * 10)
     until = START + pd.Timedelta(days=130)
 
-    def knows(spells):
-        return np.where(np.isinf(spells["gap"]), 5.0, math.inf)
-
-    result = tp.backtest_timing(log, {"knows": Given(knows)}, 70, 130, 20, fit_share=0, until=until)
+    spells = tp.purchase_spells(log, until=until)
+    knows = told(spells, np.where(np.isinf(spells["gap"]), 5.0, math.inf))
+    result = tp.backtest_timing(log, {"knows": knows}, 70, 130, 20, fit_share=0, until=until)
     row = row_of(result, "knows")
     assert (row["error_rate"], row["omission_rate"], row["mean_silence"]) == (0, 0, 5)
     assert row["fixed_days"] == row["days_earlier"] == row["days_earlier_high"] == math.inf
@@ -599,6 +606,24 @@ def test_a_fit_that_returns_no_policy_is_refused():
 
     with pytest.raises(tp.InputError, match="'odd'"):
         tp.backtest_timing(random_log(1, 60), {"odd": Forgets(odd_days)}, **SHORT)
+
+
+@pytest.mark.parametrize("column", ["gap", "observed"])
+def test_a_policy_that_looks_ahead_is_refused(column):
+    policy = Given(lambda spells: np.where(spells[column] > 60, 5.0, math.inf))
+    with pytest.raises(tp.InputError, match=r"'cheat' names day .* nothing is known but the past"):
+        tp.backtest_timing(random_log(1, 60), {"cheat": policy}, **SHORT)
+
+
+def test_a_policy_that_looks_at_others_is_refused():
+    policy = Given(lambda spells: np.full(len(spells), float(len(spells) % 50)))
+    with pytest.raises(tp.InputError, match="nor other customers"):
+        tp.backtest_timing(random_log(1, 60), {"crowd": policy}, **SHORT)
+
+
+def test_a_share_that_is_nobody_is_refused():
+    with pytest.raises(tp.InputError, match=r"fit_share is 0\.001 of 60 customers"):
+        tp.backtest_timing(random_log(1, 60), {"it": tp.FixedDays(9)}, **SHORT, fit_share=0.001)
 
 
 def test_days_may_be_a_list_or_series():

@@ -147,3 +147,12 @@ def test_money_cannot_be_changed():
     money = tp.ContactMoney(margin=5, win_back=0.5)
     with pytest.raises(AttributeError):
         money.margin = 6
+
+
+@pytest.mark.parametrize("customers", [5, "a", ["a"], pd.Series(["a"])])
+@pytest.mark.parametrize("margin", [30.0, pd.Series({"a": 30.0})])
+def test_customers_are_an_index(margin, customers):
+    money = tp.ContactMoney(margin=margin, win_back=0.1)
+    for call in (lambda: money.gain([0.5], customers), lambda: money.line(customers)):
+        with pytest.raises(tp.InputError, match=r"customers is a .*; pass an Index"):
+            call()

@@ -389,7 +389,7 @@ def test_days_behind_the_curves_are_not_looked_at(frequency):
     curves = curves_of(frequency, customers, horizon, known)
     got = package_first_low_day(frequency, customers, horizon, np.full(20, 0.05), 0.0, 10_000)
     np.testing.assert_array_equal(got, [first_low_day(curve, 0.05) for curve in curves])
-    with pytest.raises(tp.InputError, match="pass a shorter horizon, or a model"):
+    with pytest.raises(tp.InputError, match="pass a longer log, a shorter horizon, or a model"):
         last_day([frequency], frequency.last_, 100)
 
 
@@ -483,3 +483,17 @@ def test_customers_who_differ_in_a_covariate_have_days_of_their_own(bought, regu
     # Equal histories, different days.
     assert pairs.groupby(["x", "t"])["day"].nunique().max() == 2
     assert fitted(model, bought) is model
+
+
+def test_a_fit_that_fails_leaves_the_earlier_one(spells):
+    frequency = tp.OwnReturnFrequency().fit(spells)
+    before = frequency.own_return_probability(spells, 10, 30)
+    with pytest.raises(tp.InputError):
+        frequency.fit(spells.loc[spells.index[:1]])
+    pd.testing.assert_series_equal(frequency.own_return_probability(spells, 10, 30), before)
+
+
+def test_within_no_time_nobody_returns(spells, frequency):
+    found = frequency.own_return_probability(spells, 10, 0).to_numpy()
+    assert (found == 0).all()
+    assert not np.signbit(found).any()

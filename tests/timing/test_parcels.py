@@ -920,6 +920,7 @@ AGES = pd.Timestamp("2024-02-28")
         (None, {"shrinkage": math.nan}, ["shrinkage is nan"]),
         (None, {"level": 1}, ["level is 1", "< 1"]),
         (None, {"recent_days": 0}, ["recent_days is 0", ">= 1"]),
+        (None, {"recent_days": 1000}, ["recent_days is 1000", "covers 41 days"]),
         (None, {"recent_days": 1.5}, ["recent_days is 1.5", "whole"]),
         (None, {"until": "soon"}, ["until is 'soon'"]),
         (None, {"until": 20240401}, ["until is 20240401"]),

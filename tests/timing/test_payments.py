@@ -470,7 +470,7 @@ def test_bad_frames_are_refused() -> None:
     [
         ({"line": 1.0}, "line is 1.0; it must be < 1"),
         ({"latest": 0.0}, "latest is 0.0; it must be > 0"),
-        ({"latest": 0.02}, "latest is 0.02 where the limit is 30 minutes; .* 0.0333 or more"),
+        ({"latest": 0.02}, "latest is 0.02 where the limit is 30 minutes; .* 1 / 30 or more"),
         ({"level": 95}, "level is 95; it must be < 1"),
         ({"shrinkage": -1}, "shrinkage is -1; it must be >= 0"),
         ({"until": 20240601}, "until is 20240601; pass a moment"),
@@ -479,12 +479,16 @@ def test_bad_frames_are_refused() -> None:
         ({"until": "2020-01-01"}, "until is 2020-01-01 00:00:00, before every time"),
         (
             {"until": pd.Timestamp("2024-06-01", tz="UTC")},
-            "until has the time zone UTC, the orders",
+            "has a time zone",
         ),
         ({"split": "2024-01-01"}, "0 orders lie before split, 2024-01-01 00:00; at least 20"),
         ({"split": "2024-12-31 23:59"}, "orders lie from split"),
         ({"split": "2024-02-01"}, "orders before split were seen unpaid"),
         ({"paid": "paid"}, "payments has no column 'paid'"),
+        ({"paid": None}, "payments has no column None"),
+        ({"limit": None}, "payments has no column None"),
+        ({"reminded": ""}, "payments has no column ''"),
+        ({"customer": "order_id"}, "order and customer are both 'order_id'; name two"),
     ],
 )
 def test_bad_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:
@@ -496,3 +500,45 @@ def test_nothing_paid_before_the_split_is_no_curve() -> None:
     orders, payments = made([np.nan] * 60 + [10.0] * 40 + [np.nan] * 40, limit=90)
     with pytest.raises(InputError, match="no order was paid before split; move split"):
         payment_reminder(orders, payments, split="2025-02-20")
+
+
+def test_the_least_latest_that_the_error_names_is_taken() -> None:
+    rules = found_in(shop(), latest=1 / 30).rules
+    assert (rules.loc[rules["limit"] == 30, "remind_after"] == 1).all()
+
+
+def test_latest_is_a_share_of_the_limit_to_the_minute() -> None:
+    # 0.29 x 100 is 28.999999999999996.
+    orders, payments = made([90.0, np.nan] * 60, limit=100)
+    rules = payment_reminder(orders, payments, latest=0.29, line=0.1).rules
+    assert rules["remind_after"].tolist() == [29] * len(rules)
+
+
+def test_the_fixed_minute_is_not_learned_from_the_orders_it_is_judged_on() -> None:
+    one = shop()
+    split = one.orders["time"].median()
+    judged = (one.orders["time"] >= split).to_numpy()
+    # All the later reminders half an hour later, where they stay within their limits.
+    late = one.payments["reminded_at"] + 30 * MINUTE
+    fits = judged & (late < one.payments[["due_at", "paid_at"]].min(axis=1)).to_numpy()
+    moved_ = one.payments.assign(reminded_at=one.payments["reminded_at"].mask(fits, late))
+    assert fits.sum() > 100
+    before = found_in(one, split=split).rates["minute"]
+    assert payment_reminder(one.orders, moved_, split=split).rates["minute"].equals(before)
+    sent = (one.payments["reminded_at"] - one.orders["time"]) / MINUTE
+    known = ~judged & (one.payments["reminded_at"] <= split).to_numpy()
+    assert before.max() == np.rint(sent[known].median())
+
+
+@pytest.mark.parametrize("name", ["kind", "limit", "remind_at", "own_share", "action", "reason"])
+def test_ids_named_like_a_column_of_the_plan_are_refused(name: str) -> None:
+    one = shop()
+    with pytest.raises(InputError, match=f"customer is '{name}', a column of the plan; rename"):
+        payment_reminder(
+            one.orders.rename(columns={"customer_id": name}), one.payments, customer=name
+        )
+
+
+def test_a_curve_takes_a_list_of_minutes_and_no_table() -> None:
+    with pytest.raises(InputError, match=r"minutes has shape \(1, 2\)"):
+        found_in(shop()).curve([[1.0, 2.0]])

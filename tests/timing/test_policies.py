@@ -363,7 +363,7 @@ def test_settings_out_of_bounds_are_refused(make, words):
 @pytest.mark.parametrize("kind", [tp.OwnGapQuantile, tp.OwnMeanGap])
 def test_days_for_the_others_are_checked(kind, otherwise):
     with pytest.raises(tp.InputError, match="otherwise is"):
-        kind(0.5, otherwise=otherwise).silence(new_spells(2))
+        kind(0.5, otherwise=otherwise)
 
 
 @pytest.mark.parametrize(
@@ -504,3 +504,22 @@ def test_each_customer_has_their_own_margin(spells):
     assert np.isinf(days[spells.index.map(margin) == 0]).all()
     with pytest.raises(tp.InputError, match="margin has no value of customer"):
         tp.MoneyRule(MBG, tp.ContactMoney(margin=margin.iloc[1:], win_back=0.1)).silence(spells)
+
+
+@pytest.mark.parametrize("frame", [None, 5, "spells", [], {}, np.ones((2, 2))])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        tp.FixedDays(60),
+        tp.OwnGapQuantile(0.9, otherwise=9.0),
+        tp.OwnMeanGap(2, otherwise=9.0),
+        tp.ShrunkenQuantile(0.9, r=1.0, alpha=30.0),
+        tp.OwnReturn(MBG, 0.2),
+        tp.MoneyRule(MBG, MONEY),
+        tp.ContactProgramme(MBG, MONEY),
+    ],
+    ids=str,
+)
+def test_what_is_no_frame_is_refused(policy, frame):
+    with pytest.raises(tp.InputError, match=r"spells is a .*; it must be a pandas DataFrame"):
+        policy.silence(frame)

@@ -174,6 +174,9 @@ def contact_load(data: pd.DataFrame, source: str) -> go.Figure:
     figure.update_xaxes(title="Day", type="date")
     top = max(int(per.max()), room or 0, 1)
     figure.update_yaxes(title="Contacts planned", range=[0, round(top * 1.12, 2)], tickformat=",d")
+    if top < 6:
+        # Ticks between whole numbers would repeat them.
+        figure.update_yaxes(dtick=1)
     totals = about["totals"]
     made = (
         f"{counted(totals['contacts'], 'contact', 'contacts')} in "

@@ -286,7 +286,7 @@ def timing_frontier(data: pd.DataFrame, source: str) -> go.Figure:
     top = max(float(shown["error_rate"].max()), float(drawn["error_rate"].max()), 0.01)
     figure.update_yaxes(
         title="Error rate: wasted / contacts<br>(lower is better)",
-        tickformat=".0%",
+        tickformat=".0%" if top > 0.05 else ".1%",
         range=[0, round(top * 1.1, 4)],
         rangemode="tozero",
     )

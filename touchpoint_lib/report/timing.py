@@ -102,8 +102,12 @@ def timing_headline(
     why = f" ({reasons})" if left else ""
     plan = (
         f"The calendar of the next {next_days(days)} has "
-        f"{counted(totals['contacts'], 'contact', 'contacts')}{wasted}, and leaves "
-        f"{counted(left, 'customer', 'customers')} alone who would be due{why}."
+        f"{counted(totals['contacts'], 'contact', 'contacts')}{wasted}"
+        + (
+            f", and leaves {counted(left, 'customer', 'customers')} alone who would be due{why}."
+            if left
+            else "."
+        )
     )
     beaten = frontier.attrs["best"] is not None
     keep = "" if beaten else f" So it stays at {fixed}."

@@ -147,7 +147,8 @@ class ClassCurves:
             As `survival`; or if ``until`` is below ``age``, or survival at ``age`` is 0: nobody
             is left of whom to tell.
         """
-        return np.asarray(-np.expm1(self._window(node, age, until)[0]))
+        # Not -0.0 where the window is empty.
+        return np.asarray(0.0 - np.expm1(self._window(node, age, until)[0]))
 
     def within_interval(
         self, node: npt.ArrayLike, age: npt.ArrayLike, until: npt.ArrayLike, level: float = 0.95

@@ -62,7 +62,8 @@ def recent_pace(
             known = day < n_days
             day, begun, over = day[known], out[known], end[known]
             hour = (np.minimum(over, day * DAY) - begun) // HOUR
-            exposed += np.bincount(day * hours + hour, minlength=len(exposed))
+            # In place: the table may be larger than the parcels are many.
+            np.add.at(exposed, day * hours + hour, 1.0)
             seen[number] += np.bincount(day[over <= day * DAY], minlength=n_days)
         survival = curves.survival(number, np.minimum(middles, curves.last))
         hazard = -np.log(np.maximum(survival, _LEAST))

@@ -108,23 +108,6 @@ def _refuse(frame: pd.DataFrame, bad: pd.Series, what: str, remedy: str) -> None
         raise fail(f"{what} at index {first!r} ({int(bad.sum()):,} such rows)", remedy)
 
 
-def to_moment(name: str, value: Any, column: pd.Series) -> pd.Timestamp:
-    """Return ``value`` as a time like those of ``column``."""
-    zone = column.dt.tz
-    try:
-        moment = None if isinstance(value, bool | int | float) else pd.Timestamp(value)
-    except (TypeError, ValueError):
-        moment = None
-    if moment is None or pd.isna(moment):
-        raise fail(f"{name} is {value!r}", 'pass a time, such as "2025-01-01"')
-    if (moment.tz is None) != (zone is None):
-        has, needs = ("no", "one") if moment.tz is None else ("a", "none")
-        raise fail(
-            f"{name} ({moment}) has {has} time zone", f"{column.name} has {needs}: pass it alike"
-        )
-    return moment if zone is None else moment.tz_convert(zone)
-
-
 def measured(
     frame: pd.DataFrame,
     shipped: str,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +9,15 @@ import numpy as np
 import pandas as pd
 
 from touchpoint_lib._checks import BoolArray, FloatArray, IntArray, check_columns, fail
+from touchpoint_lib.timing._moments import as_moment
 
 #: Customers at the first, the second and every later day of ordering.
 KINDS = ("new", "second", "loyal")
 #: More distinct limits are no classes.
 _MOST_LIMITS = 6
 _MICROSECONDS = 60e6
+#: Columns of the plan besides the order and the customer.
+_PLANNED = ("kind", "source", "limit", "remind_at", "own_share", "action", "reason")
 _FORMAT = "%Y-%m-%d %H:%M:%S"
 
 
@@ -101,7 +103,13 @@ def read_payments(orders: Any, payments: Any, names: Names, until: Any) -> Payme
     remedy = "name the columns by the arguments of payment_reminder"
     needed = [names.order, names.customer, names.time, names.source]
     check_columns(orders, needed, "orders", remedy)
-    stamps = [name for name in (names.paid, names.limit, names.reminded, names.cancelled) if name]
+    for argument, column in (("order", names.order), ("customer", names.customer)):
+        if column in _PLANNED:
+            raise fail(f"{argument} is {column!r}, a column of the plan", "rename it in orders")
+    if names.order == names.customer:
+        raise fail(f"order and customer are both {names.order!r}", "name two columns")
+    stamps = [name for name in (names.reminded, names.cancelled) if name is not None]
+    stamps = [names.paid, names.limit, *stamps]
     check_columns(payments, [names.order, *stamps], "payments", remedy)
     for what, frame in (("orders", orders), ("payments", payments)):
         _check_ids(what, frame, names.order)
@@ -134,8 +142,8 @@ def read_payments(orders: Any, payments: Any, names: Names, until: Any) -> Payme
     found = {name: _minutes(column.array - time.array) for name, column in columns.items()}
     missing = np.full(len(time), np.nan)
     due, paid = found[names.limit], found[names.paid]
-    reminded = found[names.reminded] if names.reminded else missing
-    cancelled = found[names.cancelled] if names.cancelled else missing
+    reminded = missing if names.reminded is None else found[names.reminded]
+    cancelled = missing if names.cancelled is None else found[names.cancelled]
     ids = orders[names.order]
     for bad, what, fix in (
         (due <= 0, f"{names.limit} is not after {names.time}", "correct or remove them"),
@@ -207,26 +215,6 @@ def read_payments(orders: Any, payments: Any, names: Names, until: Any) -> Payme
         age=age[inside],
         **known,
     )
-
-
-def as_moment(name: str, value: Any, time: pd.Series) -> pd.Timestamp:
-    """Return ``value`` as a moment in the zone of ``time``."""
-    # A number would be read as nanoseconds.
-    if not isinstance(value, str | dt.date | np.datetime64):
-        raise fail(f"{name} is {value!r}", "pass a moment such as '2025-06-30 12:00'")
-    try:
-        moment = pd.Timestamp(value)
-    except (ValueError, TypeError) as error:
-        raise fail(f"{name} is {value!r} ({error})", "pass a moment") from None
-    if pd.isna(moment):
-        raise fail(f"{name} is {value!r}", "pass a moment such as '2025-06-30 12:00'")
-    zone = time.dt.tz
-    if (moment.tz is None) != (zone is None):
-        raise fail(
-            f"{name} has the time zone {moment.tz}, the orders {zone}",
-            "pass a moment with a zone if, and only if, the orders have one",
-        )
-    return moment if zone is None else moment.tz_convert(zone)
 
 
 def _check_ids(what: str, frame: pd.DataFrame, name: str) -> None:

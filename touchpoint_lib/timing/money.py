@@ -82,9 +82,11 @@ class ContactMoney:
         Raises
         ------
         InputError
-            If a probability is impossible, or a customer's money is not known.
+            If a probability is impossible, customers is no Index, or a customer's money is not
+            known.
         """
         q = check_values("own_return", own_return, ge=0, le=1)
+        _check_customers(customers)
         if customers is not None and q.shape != (len(customers),):
             raise fail(
                 f"own_return has shape {q.shape} for {len(customers)} customers", "pass one each"
@@ -108,8 +110,9 @@ class ContactMoney:
         Raises
         ------
         InputError
-            If a customer's money is not known.
+            If customers is no Index, or a customer's money is not known.
         """
+        _check_customers(customers)
         margin, discount = (self._each(name, customers) for name in ("margin", "discount"))
         won = self.win_back * margin
         # Where nothing can be won nor lost the line plays no part.
@@ -131,3 +134,8 @@ class ContactMoney:
                 "fill_value=...)",
             )
         return value.to_numpy(dtype=np.float64)[place]
+
+
+def _check_customers(customers: Any) -> None:
+    if customers is not None and not isinstance(customers, pd.Index):
+        raise fail(f"customers is a {type(customers).__name__}", "pass an Index: frame.index")

@@ -14,6 +14,7 @@ from touchpoint_lib._checks import (
     FloatArray,
     IntArray,
     check_columns,
+    check_each,
     check_integer,
     check_number,
     check_values,
@@ -101,12 +102,13 @@ class OwnReturnFrequency:
         returned = np.isfinite(gap)
         duration = np.where(returned, gap, spells["observed"].to_numpy(dtype=np.float64))
         bought, cycle = _purchase_class(spells), _own_cycle(spells)
-        self._cuts = [
+        cuts = [
             np.quantile(cycle[bought == code], _THIRDS) if (bought == code).any() else np.zeros(2)
             for code in range(len(_PURCHASES) + 1)
         ]
-        self._curves = fit_curves(duration, returned, self._levels(spells), self.shrinkage)
-        self.last_ = self._curves.last
+        # Both or none: a fit that fails must not leave new classes with old curves.
+        self._curves = fit_curves(duration, returned, _levels(spells, cuts), self.shrinkage)
+        self._cuts, self.last_ = cuts, self._curves.last
         nodes = self._curves.nodes
         classes = nodes[nodes["depth"] > 0]
         self.classes_ = pd.DataFrame(
@@ -141,30 +143,24 @@ class OwnReturnFrequency:
         Raises
         ------
         InputError
-            If it is not fitted, or silence + horizon is beyond ``last_``.
+            If it is not fitted, silence + horizon is beyond ``last_``, or nobody of the class was
+            silent for so long (without shrinkage).
         """
         check_columns(customers, ("frequency", "recency"), "customers")
         ahead = check_number("horizon", horizon, ge=0)
-        after = _each_silence(silence, customers)
+        after = check_each("silence", silence, len(customers), ge=0)
         _ready(self)
-        node = self._curves.node(self._levels(customers))
+        node = self._curves.node(_levels(customers, self._cuts))
         found = self._curves.within(node, after, after + ahead)
         return pd.Series(found, index=customers.index, name="own_return_probability")
 
     def by_day(self, customers: pd.DataFrame, days: FloatArray, horizon: float) -> FloatArray:
         """Return the probabilities after each of some days, shape (customers, days)."""
         _ready(self)
-        node, inverse = np.unique(self._curves.node(self._levels(customers)), return_inverse=True)
+        node, inverse = np.unique(
+            self._curves.node(_levels(customers, self._cuts)), return_inverse=True
+        )
         return self._curves.within(node[:, None], days, days + horizon)[inverse]
-
-    def _levels(self, customers: pd.DataFrame) -> list[IntArray]:
-        """Return the classes of customers: by purchases, and by own cycle within them."""
-        bought, cycle = _purchase_class(customers), _own_cycle(customers)
-        third = np.zeros(len(bought), dtype=np.int64)
-        for code, cuts in enumerate(self._cuts):
-            mine = bought == code
-            third[mine] = np.searchsorted(cuts, cycle[mine], side="left")
-        return [bought, third]
 
 
 #: What knows own returns: a fitted purchase model, a frequency, or several, whose mean counts.
@@ -232,7 +228,7 @@ def own_return(source: Any, customers: pd.DataFrame, silence: Any, horizon: floa
         If a value is missing or impossible, or the unit of a model is not known.
     """
     check_columns(customers, ("frequency", "recency"), "customers")
-    after = _each_silence(silence, customers)
+    after = check_each("silence", silence, len(customers), ge=0)
     ahead = check_number("horizon", horizon, ge=0)
     parts = parts_of(source)
     total = np.zeros(len(customers))
@@ -336,7 +332,7 @@ def last_day(parts: Sequence[Any], horizon: float, latest: int) -> int:
     if last < 1:
         raise fail(
             f"the log tells own returns up to {known:g} days, and horizon is {horizon:g}",
-            "pass a shorter horizon, or a model",
+            "pass a longer log, a shorter horizon, or a model",
         )
     return last
 
@@ -387,8 +383,7 @@ def distinct_rows(
     Of one kind are those of equal frequency, recency and ``value``. With covariates everybody is.
     The frame has no index of its own: pandas looks for every attribute among its labels.
     """
-    remedy = "pass the frame of purchase_spells"
-    check_columns(customers, ("frequency", "recency"), "spells", remedy)
+    check_history(customers)
     if len(customers) == 0:
         raise fail("spells has no rows", "pass the spells of at least one customer")
     if any(getattr(part, "_covariates", None) is not None for part in parts):
@@ -407,14 +402,19 @@ def distinct_rows(
     return some, place, inverse
 
 
-def _each_silence(silence: Any, customers: pd.DataFrame) -> FloatArray:
-    values = check_values("silence", silence, ge=0)
-    if values.shape not in ((), (len(customers),)):
-        raise fail(
-            f"silence has shape {values.shape} for {len(customers)} customers",
-            "pass one number, or one value a customer",
-        )
-    return np.broadcast_to(values, (len(customers),)).astype(np.float64)
+def check_history(spells: Any) -> None:
+    """Raise unless ``spells`` is a frame with what policies look at."""
+    check_columns(spells, ("frequency", "recency"), "spells", "pass the frame of purchase_spells")
+
+
+def _levels(customers: pd.DataFrame, cuts: Sequence[FloatArray]) -> list[IntArray]:
+    """Return the classes of customers: by purchases, and by own cycle within them."""
+    bought, cycle = _purchase_class(customers), _own_cycle(customers)
+    third = np.zeros(len(bought), dtype=np.int64)
+    for code, bounds in enumerate(cuts):
+        mine = bought == code
+        third[mine] = np.searchsorted(bounds, cycle[mine], side="left")
+    return [bought, third]
 
 
 def _purchase_class(customers: pd.DataFrame) -> IntArray:

@@ -21,6 +21,7 @@ from touchpoint_lib._checks import (
 )
 from touchpoint_lib.metrics._shared import wilson_interval
 from touchpoint_lib.timing._curves import ClassCurves, fit_curves
+from touchpoint_lib.timing._moments import as_moment
 from touchpoint_lib.timing._pace import recent_pace
 from touchpoint_lib.timing._parcel_flags import (
     flag_moments,
@@ -40,7 +41,6 @@ from touchpoint_lib.timing._parcel_log import (
     check_split,
     class_columns,
     measured,
-    to_moment,
 )
 
 
@@ -295,13 +295,13 @@ def late_parcels(
     names = class_columns(by)
     frame = check_parcels(parcels, parcel, names, shipped, promised, delivered)
     seen = max(frame[shipped].max(), frame[delivered].max())
-    end = to_moment("until", seen if until is None else until, frame[shipped])
+    end = as_moment("until", seen if until is None else until, frame[shipped])
     outside = (frame[shipped] > end).to_numpy()
     frame = frame[~outside]
     if frame.empty:
         raise fail(f"every {shipped} is after until ({end})", "pass a later until")
     middle = frame[shipped].sort_values().iloc[len(frame) // 2]
-    cut = middle if split is None else to_moment("split", split, frame[shipped])
+    cut = middle if split is None else as_moment("split", split, frame[shipped])
     log, at = measured(frame, shipped, promised, delivered, end, cut)
 
     learned = log.shipped < at
@@ -309,6 +309,11 @@ def late_parcels(
     check_split(learned, judged, log, at, shipped, cut, end)
     late = log.delivered > log.promised
     days = log.until // DAY + 1
+    if recent is not None and recent > days:
+        raise fail(
+            f"recent_days is {recent}, but the log covers {days} days",
+            "look back on fewer days: 2 is a good choice",
+        )
 
     then = _fit(log, at, names, shrinkage)
     node = _nodes(then, log.frame[names])

@@ -17,10 +17,11 @@ from touchpoint_lib._checks import (
     fail,
 )
 from touchpoint_lib.timing._curves import ClassCurves, fit_curves
-from touchpoint_lib.timing._payment_log import Names, PaymentLog, as_moment, read_payments
+from touchpoint_lib.timing._moments import as_moment
+from touchpoint_lib.timing._payment_log import Names, PaymentLog, read_payments
 from touchpoint_lib.timing._payment_rates import FEWEST, check_reached, judged_reminders
 
-#: The minute of the fixed rule where no reminder was ever sent.
+#: The minute of the fixed rule where no reminder was sent before the split.
 _FIXED = 60.0
 _CLASSES = ["kind", "source", "limit"]
 #: Minutes of a curve.
@@ -54,7 +55,8 @@ class PaymentReminder:
     plan
         A row an order still open at ``until``, by remind_at: order, customer (with the names
         of their columns), kind, source, limit, remind_at, own_share (at that moment), action
-        ("remind" or "skip") and reason.
+        ("remind" or "skip") and reason. It follows the rules, so that what they were learned from
+        decides: with a late ``split`` that is nearly everything.
     line, latest, level
         As given.
     split, until
@@ -93,10 +95,13 @@ class PaymentReminder:
         Raises
         ------
         InputError
-            If minutes are no list, or one is missing or negative.
+            If minutes are no number or list, or one is missing or negative.
         """
         if minutes is not None:
-            wanted = np.unique(check_values("minutes", minutes, ge=0))
+            given = check_values("minutes", minutes, ge=0)
+            if given.ndim > 1:
+                raise fail(f"minutes has shape {given.shape}", "pass a number or a list of numbers")
+            wanted = np.unique(given)
         limits = self.rules["limit"].to_numpy(dtype=np.float64)
         each = [
             np.unique(np.rint(np.geomspace(1, limit - 1, _POINTS)))
@@ -219,8 +224,8 @@ def payment_reminder(
     without a reminder. These stand for the others, with weights: 1 / the probability of getting so
     far without one (Kaplan-Meier, by limit and by whether it is the customer's first of the day).
     The intervals are Wilson's at the effective number of cases, (sum w)^2 / sum w^2. The fixed
-    rule reminds at the median minute of the reminders that were sent, or at minute 60 where there
-    were none.
+    rule reminds at the median minute of the reminders that were sent before ``split``, or at minute
+    60 where there were none.
 
     References
     ----------
@@ -269,7 +274,8 @@ def payment_reminder(
     key = pd.MultiIndex.from_frame(rules[_CLASSES])
     rule = key.get_indexer(pd.MultiIndex.from_frame(log.frame[_CLASSES]))
     minute = rules["remind_after"].to_numpy(dtype=np.float64)[rule]
-    sent = log.reminded[np.isfinite(log.reminded)]
+    # Learned like the classes: from what was known at the split.
+    sent = log.reminded[early & (log.reminded <= log.seen(cut))]
     fixed = np.rint(np.median(sent)) if len(sent) else _FIXED
     rates = judged_reminders(
         log, ~early, {"classes": minute, "fixed": np.full(len(minute), fixed)}, level
@@ -327,11 +333,12 @@ def _rules(
     minutes = np.empty(len(rules))
     reasons = np.empty(len(rules), dtype=object)
     for limit in np.unique(limits):
-        last = int(np.floor(latest * limit))
+        # 0.29 of 100 minutes is 29.
+        last = int(np.floor(round(latest * limit, 9)))
         if last < 1:
             raise fail(
                 f"latest is {latest:g} where the limit is {limit:g} minutes",
-                f"no whole minute lies by then: raise latest to {1 / limit:.3g} or more",
+                f"no whole minute lies by then: raise latest to 1 / {limit:g} or more",
             )
         mine = np.flatnonzero(limits == limit)
         grid = np.arange(1.0, last + 1)

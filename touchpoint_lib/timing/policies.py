@@ -16,7 +16,6 @@ from scipy.special import digamma, gammaln
 
 from touchpoint_lib._checks import (
     FloatArray,
-    check_columns,
     check_integer,
     check_number,
     check_values,
@@ -29,11 +28,12 @@ from touchpoint_lib.timing.own_return import (
     OwnReturnFrequency,
     Source,
     check_days,
+    check_history,
     first_low_day,
     fitted,
     parts_of,
 )
-from touchpoint_lib.timing.spells import check_spells, open_spells
+from touchpoint_lib.timing.spells import check_spells, ended_gaps, open_spells
 
 __all__ = [
     "FixedDays",
@@ -107,6 +107,7 @@ class FixedDays:
 
     def silence(self, spells: pd.DataFrame) -> FloatArray:
         """Return the fixed number of days for each spell."""
+        check_history(spells)
         return np.full(len(spells), float(self.days))
 
 
@@ -140,14 +141,17 @@ class OwnGapQuantile:
     def __post_init__(self) -> None:
         check_number("quantile", self.quantile, gt=0, lt=1)
         check_integer("least_gaps", self.least_gaps, ge=1)
+        _check_otherwise(self.otherwise)
 
     def __str__(self) -> str:
         least = "" if self.least_gaps == 1 else f", {self.least_gaps}+ gaps"
         return f"own {self.quantile:.0%} gap{least}"
 
     def fit(self, spells: pd.DataFrame) -> Self:
-        """Return a copy that knows the quantile of all gaps."""
-        return replace(self, otherwise=float(np.quantile(_gaps(spells), self.quantile)))
+        """Return a copy that knows the quantile of all gaps; a given ``otherwise`` stays."""
+        if self.otherwise is not None:
+            return self
+        return replace(self, otherwise=float(np.quantile(ended_gaps(spells), self.quantile)))
 
     def silence(self, spells: pd.DataFrame) -> FloatArray:
         """Return the quantile of the gaps before each spell, in whole days.
@@ -201,13 +205,16 @@ class OwnMeanGap:
 
     def __post_init__(self) -> None:
         check_number("multiple", self.multiple, gt=0)
+        _check_otherwise(self.otherwise)
 
     def __str__(self) -> str:
         return f"{self.multiple:g} x own mean gap"
 
     def fit(self, spells: pd.DataFrame) -> Self:
-        """Return a copy that knows the mean of all gaps."""
-        return replace(self, otherwise=self.multiple * float(np.mean(_gaps(spells))))
+        """Return a copy that knows the mean of all gaps; a given ``otherwise`` stays."""
+        if self.otherwise is not None:
+            return self
+        return replace(self, otherwise=self.multiple * float(np.mean(ended_gaps(spells))))
 
     def silence(self, spells: pd.DataFrame) -> FloatArray:
         """Return the multiple of recency / frequency, in whole days.
@@ -266,7 +273,9 @@ class ShrunkenQuantile:
         return f"shrunken {self.quantile:.0%} gap"
 
     def fit(self, spells: pd.DataFrame) -> Self:
-        """Return a copy with the most likely r and alpha of the gaps."""
+        """Return a copy with the most likely r and alpha of the gaps; given ones stay."""
+        if self.r is not None:
+            return self
         customers = open_spells(spells)
         bought, total = _history(customers)
         x, t = bought[bought > 0], total[bought > 0]
@@ -285,6 +294,11 @@ class ShrunkenQuantile:
 
         # Gaps more even than chance would have every customer alike: r without end.
         found = minimize(loss, np.zeros(2), jac=True, method="L-BFGS-B", bounds=[(-12, 12)] * 2)
+        if not found.success:
+            raise fail(
+                f"no most likely r and alpha of the gaps were found ({found.message})",
+                "pass r= and alpha=, or a longer log",
+            )
         r, alpha = np.exp(found.x)
         return replace(self, r=float(r), alpha=float(alpha * scale))
 
@@ -357,11 +371,15 @@ class OwnReturn:
     def silence(self, spells: pd.DataFrame) -> FloatArray:
         """Return the first day on which own return is at or under the line; inf where never.
 
+        Where own return first rises, as that of regular customers does, the days before its highest
+        excess over the line do not count.
+
         Raises
         ------
         InputError
             If a column is missing, or the source is not fitted.
         """
+        check_history(spells)
         line = np.full(len(spells), self.line)
         return first_low_day(self.source, spells, self.horizon, line, self.rise, self.latest)
 
@@ -416,11 +434,15 @@ class MoneyRule:
     def silence(self, spells: pd.DataFrame) -> FloatArray:
         """Return the first day on which a contact gains; inf where none does.
 
+        Where own return first rises, as that of regular customers does, the days before its highest
+        excess over the line of `ContactMoney` do not count.
+
         Raises
         ------
         InputError
             If a column is missing, the source is not fitted, or a customer's money is not known.
         """
+        check_history(spells)
         line = np.broadcast_to(self.money.line(spells.index), (len(spells),))
         # At the line nothing is gained.
         strict = np.nextafter(line, -1)
@@ -450,19 +472,9 @@ def _part_name(part: Any) -> str:
     return name if k == 1 else f"{name.replace('NBD', 'CNBD')}-{k}"
 
 
-def _gaps(spells: pd.DataFrame) -> FloatArray:
-    """Return the gaps of a log that have ended."""
-    check_spells(spells)
-    gap = spells["gap"].to_numpy(dtype=np.float64)
-    ended = gap[np.isfinite(gap)]
-    if not ended.size:
-        raise fail("no customer of spells has a gap", "pass a longer log")
-    return np.asarray(ended)
-
-
 def _history(spells: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
     """Return repeat purchases and recency at the start of each spell."""
-    check_columns(spells, ("frequency", "recency"), "spells", "pass the frame of purchase_spells")
+    check_history(spells)
     bought, recency = (
         check_values(name, spells[name], ge=0, index=spells.index)
         for name in ("frequency", "recency")
@@ -473,7 +485,12 @@ def _history(spells: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
 def _otherwise(policy: Any, days: float | None) -> float:
     if days is None:
         raise _unfitted(policy)
-    return check_number("otherwise", days, ge=0)
+    return float(days)
+
+
+def _check_otherwise(days: Any) -> None:
+    if days is not None:
+        check_number("otherwise", days, ge=0)
 
 
 def _unfitted(policy: Any) -> Exception:

@@ -20,6 +20,7 @@ from touchpoint_lib.timing.money import ContactMoney
 from touchpoint_lib.timing.own_return import (
     Source,
     check_days,
+    check_history,
     distinct_rows,
     fitted,
     last_day,
@@ -143,6 +144,7 @@ class ContactProgramme:
         InputError
             If a column is missing, the source is not fitted, or a customer's money is not known.
         """
+        check_history(spells)
         parts = parts_of(self.source)
         steps = last_day(parts, self.horizon, self.latest) // self.step
         if steps < 1:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from touchpoint_lib._checks import IntArray, check_columns, check_values, fail
+from touchpoint_lib._checks import FloatArray, IntArray, check_columns, check_values, fail
 from touchpoint_lib.data import engine
 from touchpoint_lib.data.days import FIRST_DAY, to_date
 from touchpoint_lib.data.transactions import open_log
@@ -164,12 +164,8 @@ def timing_windows(spells: pd.DataFrame) -> dict[str, int]:
     >>> tp.timing_windows(tp.purchase_spells(tp.load_cdnow(sample=True)))
     {'horizon': 90, 'lapse': 270, 'deadline': 180}
     """
-    check_spells(spells)
-    gap = spells["gap"].to_numpy(dtype=np.float64)
-    ended = gap[np.isfinite(gap)]
-    if not ended.size:
-        raise fail("no customer of spells has a gap", "pass a longer log")
-    usual = min(_HORIZONS, key=lambda days: abs(days - float(np.quantile(ended, 0.75))))
+    quartile = float(np.quantile(ended_gaps(spells), 0.75))
+    usual = min(_HORIZONS, key=lambda days: abs(days - quartile))
     known = spells["observed"].to_numpy(dtype=np.float64)
     for horizon in reversed(_HORIZONS):
         if horizon <= usual and np.mean(known >= 3 * horizon) >= _DECIDED:
@@ -180,6 +176,39 @@ def timing_windows(spells: pd.DataFrame) -> dict[str, int]:
         "the log",
         f"pass a longer log: {_DECIDED:.0%} are needed",
     )
+
+
+def ended_gaps(spells: Any) -> FloatArray:
+    """Return the gaps of a log that have ended; raise where there is none."""
+    check_spells(spells)
+    gap = spells["gap"].to_numpy(dtype=np.float64)
+    ended = gap[np.isfinite(gap)]
+    if not ended.size:
+        raise fail("no customer of spells has a gap", "pass a longer log")
+    return np.asarray(ended)
+
+
+def past_of_some(
+    spells: pd.DataFrame, n: int, generator: np.random.Generator
+) -> tuple[pd.DataFrame, IntArray, IntArray]:
+    """Return spells of at most ``n`` customers up to one of each, drawn at random, as of its day.
+
+    The frame is what `purchase_spells` would have returned for each on that day. With it come the
+    positions of the last spells in it, and of the same spells in ``spells``.
+    """
+    first = np.unique(starts_of(spells.index))
+    end = np.append(first[1:], len(spells))
+    drawn = np.sort(generator.permutation(len(first))[:n])
+    last = first[drawn] + generator.integers(0, (end - first)[drawn])
+    rows = np.concatenate([np.arange(a, b + 1) for a, b in zip(first[drawn], last, strict=True)])
+    cut = spells.iloc[rows].copy()
+    there = np.cumsum(last - first[drawn] + 1) - 1
+    today = spells["start"].to_numpy()[np.repeat(last, last - first[drawn] + 1)]
+    cut["observed"] = (today - cut["start"].to_numpy()) / np.timedelta64(1, "D")
+    gap = cut["gap"].to_numpy(copy=True)
+    gap[there] = np.inf
+    cut["gap"] = gap
+    return cut, there, last
 
 
 def check_spells(spells: Any) -> None:
