@@ -1,10 +1,11 @@
-"""Time touchpoint_lib beside other libraries, and write the two tables that the README shows.
+"""Time touchpoint_lib beside other libraries, and write the tables that the README shows.
 
-    .venv/bin/python benchmarks/run.py            # all sizes and churn, about 20 minutes
+    .venv/bin/python benchmarks/run.py            # everything, about 25 minutes
     .venv/bin/python benchmarks/run.py 2357 23570 # some sizes, printed only
     .venv/bin/python benchmarks/churn.py          # churn alone, about 5 minutes
 
-Here are the models of lifetime beside lifetimes; churn has its own peers and file.
+Here are the models of lifetime beside lifetimes; churn, the simulated shop and contact timing have
+peers and files of their own.
 
 Every case runs in a process of its own, one after the other, so that its peak memory is its own;
 both libraries run on one BLAS thread. Each fit of ours counts checking, grouping, standard errors
@@ -18,6 +19,7 @@ import json
 import sys
 
 import churn
+import reactivation
 import simulate
 from timing import best_of, measure, peak_memory, write_table
 
@@ -223,6 +225,7 @@ def main(arguments: list[str]) -> None:
     write_table("benchmarks", text)
     churn.main([])
     simulate.main([])
+    reactivation.main([])
 
 
 if __name__ == "__main__":
