@@ -87,6 +87,8 @@ def test_only_days_and_weeks_are_units(unit):
 def test_a_choice_lists_what_is_allowed():
     refused(["method is 'x'", "'a', 'b'"], check_choice, "method", "x", iter(["a", "b"]))
     check_choice("method", "b", ("a", "b"))
+    for odd in ([], {}, pd.Series(["a"]), np.array(["a", "b"])):
+        refused(["method is ", "'a', 'b'"], check_choice, "method", odd, ["a", "b"])
 
 
 def test_missing_columns_are_named_beside_those_that_are_there():
@@ -103,6 +105,7 @@ def test_missing_columns_are_named_beside_those_that_are_there():
     many = pd.DataFrame(columns=[f"c{i}" for i in range(300)])
     words = ["no column 'a'", "'c19' and 280 more)", "; name another"]
     refused(words, check_columns, many, ["a"], "frame", "name another")
+    refused(["frame has no column ['a']", "text"], check_columns, many, [["a"]], "frame")
 
 
 @pytest.mark.parametrize(

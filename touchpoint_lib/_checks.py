@@ -42,7 +42,7 @@ def fail(what: str, remedy: str) -> InputError:
 def check_choice(name: str, value: Any, allowed: Iterable[Any]) -> None:
     """Raise unless ``value`` is one of ``allowed``."""
     choices = list(allowed)
-    if value not in choices:
+    if not isinstance(value, Hashable) or value not in choices:
         listed = ", ".join(repr(choice) for choice in choices)
         raise fail(f"{name} is {value!r}", f"it must be one of {listed}")
 

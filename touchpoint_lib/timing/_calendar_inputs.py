@@ -14,6 +14,7 @@ from touchpoint_lib.data.days import to_date, to_day
 from touchpoint_lib.lifetime._purchases import PurchaseModel
 from touchpoint_lib.lifetime._rows import check_rows, customer_frame
 from touchpoint_lib.segments import last_day, sleep_states
+from touchpoint_lib.timing._columns import check_labels
 from touchpoint_lib.timing.policies import Policy
 
 #: Columns of a calendar besides the customer.
@@ -189,6 +190,7 @@ def earlier_contacts(contacts: Any, customer: str, time: str, base: Base) -> pd.
             "customers",
             "pass those made up to that day",
         )
+    check_labels(f"{customer} of contacts", ids)
     place = base.customers.index.get_indexer(pd.Index(ids))
     known = place >= 0
     if len(place) and not known.any():

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from touchpoint_lib._checks import BoolArray, FloatArray, IntArray, check_columns, fail
+from touchpoint_lib.timing._columns import check_labels
 
 #: Microseconds, in which parcels are timed.
 MINUTE = 60_000_000
@@ -68,11 +69,9 @@ def check_parcels(
         raise fail("parcels has no row", "pass at least one parcel")
     for column in columns[:-1]:
         _refuse(frame, frame[column].isna(), f"{column} is missing", "fill or remove these rows")
+    for name in (parcel, *names):
+        check_labels(name, frame[name])
     _refuse(frame, frame[parcel].duplicated(), f"{parcel} repeats", "keep one row a parcel")
-    for name in names:
-        kind = pd.api.types.infer_dtype(frame[name])
-        if kind.startswith("mixed"):
-            raise fail(f"{name} holds labels of different types ({kind})", "make them all text")
     for column in (shipped, promised, delivered):
         if frame[column].dtype.kind != "M":
             raise fail(

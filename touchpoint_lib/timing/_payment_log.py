@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from touchpoint_lib._checks import BoolArray, FloatArray, IntArray, check_columns, fail
-from touchpoint_lib.timing._moments import as_moment
+from touchpoint_lib.timing._columns import as_moment, check_labels
 
 #: Customers at the first, the second and every later day of ordering.
 KINDS = ("new", "second", "loyal")
@@ -240,6 +240,7 @@ def _check_present(what: str, frame: pd.DataFrame, name: str) -> None:
             f"({int(missing.sum()):,} such rows)",
             "fill or remove them",
         )
+    check_labels(f"{name} of {what}", frame[name])
 
 
 def _first(values: Any, bad: Any) -> str:

@@ -20,8 +20,8 @@ from touchpoint_lib._checks import (
     fail,
 )
 from touchpoint_lib.metrics._shared import wilson_interval
+from touchpoint_lib.timing._columns import as_moment
 from touchpoint_lib.timing._curves import ClassCurves, fit_curves
-from touchpoint_lib.timing._moments import as_moment
 from touchpoint_lib.timing._pace import recent_pace
 from touchpoint_lib.timing._parcel_flags import (
     flag_moments,

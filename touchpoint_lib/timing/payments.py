@@ -16,8 +16,8 @@ from touchpoint_lib._checks import (
     check_values,
     fail,
 )
+from touchpoint_lib.timing._columns import as_moment
 from touchpoint_lib.timing._curves import ClassCurves, fit_curves
-from touchpoint_lib.timing._moments import as_moment
 from touchpoint_lib.timing._payment_log import Names, PaymentLog, read_payments
 from touchpoint_lib.timing._payment_rates import FEWEST, check_reached, judged_reminders
 

@@ -280,7 +280,7 @@ class ShrunkenQuantile:
         bought, total = _history(customers)
         x, t = bought[bought > 0], total[bought > 0]
         if not x.size:
-            raise fail("no customer of spells has a gap", "pass a longer log")
+            raise fail("no customer bought on two different days", "pass a longer log")
         scale = float(t.sum() / x.sum())
         t = t / scale
 

@@ -184,7 +184,7 @@ def ended_gaps(spells: Any) -> FloatArray:
     gap = spells["gap"].to_numpy(dtype=np.float64)
     ended = gap[np.isfinite(gap)]
     if not ended.size:
-        raise fail("no customer of spells has a gap", "pass a longer log")
+        raise fail("no customer bought on two different days", "pass a longer log")
     return np.asarray(ended)
 
 

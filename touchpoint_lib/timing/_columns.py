@@ -1,4 +1,4 @@
-"""Moments that a user names, in the zone of a column of times."""
+"""Columns of labels, and moments in the zone of a column of times."""
 
 from __future__ import annotations
 
@@ -9,6 +9,13 @@ import numpy as np
 import pandas as pd
 
 from touchpoint_lib._checks import fail
+
+
+def check_labels(name: str, column: pd.Series) -> None:
+    """Raise where labels are of several types, or lists."""
+    kind = pd.api.types.infer_dtype(column)
+    if kind.startswith("mixed"):
+        raise fail(f"{name} holds labels of different types ({kind})", "make them all text")
 
 
 def as_moment(name: str, value: Any, times: pd.Series) -> pd.Timestamp:
