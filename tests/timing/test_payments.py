@@ -55,7 +55,7 @@ def counted(one: Shop, found: PaymentReminder, own: pd.Series, fixed: float | No
     table["due"], table["own"] = one.payments["due_at"], own.to_numpy()
     table["kind"], table["source"] = kinds(table), table["source"].astype("str")
     table["limit"] = ((table["due"] - table["time"]) / MINUTE).round().astype("int64")
-    rules = found.rules.astype({"kind": "str", "source": "str"})
+    rules = found.judged.astype({"kind": "str", "source": "str"})
     table = table.merge(rules, on=["kind", "source", "limit"], how="left", validate="m:1")
     minute = table["remind_after"] if fixed is None else fixed
     table["at"] = table["time"] + minute * MINUTE
@@ -141,7 +141,10 @@ def test_the_minute_is_the_first_at_which_the_share_is_down_to_the_line() -> Non
     # 40 of 60 pay, of the 50 unpaid after minute 10 it is 30, of the 20 after minute 40 none.
     assert rules["remind_after"].tolist() == [40]
     assert rules["own_share"].tolist() == [0]
-    assert rules["n_at_risk"].tolist() == [20]
+    assert rules["n_at_risk"].tolist() == [40]
+    judged = payment_reminder(*table, latest=0.9, shrinkage=0).judged
+    assert judged["n_at_risk"].tolist() == [20]
+    assert judged["remind_after"].tolist() == [40]
     # A line between 40 / 60 and 30 / 50, and one above both.
     assert payment_reminder(*table, line=0.62, shrinkage=0).rules["remind_after"].tolist() == [10]
     assert payment_reminder(*table, line=0.7, shrinkage=0).rules["remind_after"].tolist() == [1]
@@ -355,17 +358,18 @@ def test_what_comes_after_until_is_not_known() -> None:
     same(found, expected)
     assert found.until == until
     assert found.split == one.orders.loc[inside, "time"].iloc[inside.sum() // 2]
-    # Rules do not know what came after the split.
+    # What is judged does not know what came after the split.
     later = one.payments.copy()
     behind = later["paid_at"] >= found.split
     later.loc[behind, "paid_at"] = pd.NaT
     blind = payment_reminder(one.orders, later, until=until)
-    pd.testing.assert_frame_equal(blind.rules, found.rules)
+    pd.testing.assert_frame_equal(blind.judged, found.judged)
+    assert not blind.rules["own_share"].equals(found.rules["own_share"])
 
 
-def test_kinds_count_days_of_ordering_and_unseen_classes_borrow() -> None:
+def test_kinds_count_days_of_ordering() -> None:
     orders, payments = made(([10.0] * 10 + [40.0] * 30 + [np.nan] * 20) * 2, limit=90)
-    # One customer: twice on a day, then on two other days; one with a source never seen before.
+    # One customer: twice on a day, then on two other days; one with a source of its own.
     orders["customer_id"] = orders["customer_id"].astype("str")
     orders.loc[[100, 101, 102, 103], "customer_id"] = "x"
     shift = orders.loc[101, "time"] - orders.loc[100, "time"] - pd.Timedelta(hours=3)
@@ -374,15 +378,8 @@ def test_kinds_count_days_of_ordering_and_unseen_classes_borrow() -> None:
     payments.loc[101, times] = payments.loc[101, times] - shift
     orders.loc[105, "source"] = "radio"
     rules = payment_reminder(orders, payments, until="2025-06-30", shrinkage=0).rules
-    assert rules.groupby("kind", observed=False)["n_orders"].sum().tolist() == [60, 0, 0]
-    found = rules.set_index(["kind", "source"])["curve"].to_dict()
-    assert found == {
-        ("new", "app"): "kind and source",
-        ("new", "radio"): "kind",
-        ("second", "app"): "all",
-        ("loyal", "app"): "all",
-    }
-    assert len(set(rules["own_share"])) == 1
+    assert rules.groupby("kind", observed=False)["n_orders"].sum().tolist() == [118, 1, 1]
+    assert rules["source"].tolist() == ["app", "radio", "app", "app"]
 
 
 def test_where_all_are_reminded_nobody_knows() -> None:

@@ -205,8 +205,8 @@ def reminder_curves_data(
     >>> start = data["minute"] == 1
     >>> data.loc[start, ["class_", "remind_after", "at_reminder", "own_share"]].round(2)
                            class_  remind_after  at_reminder  own_share
-    0     new, app, 4,320 minutes           167          0.5       0.92
-    52  loyal, app, 4,320 minutes           103          0.5       0.92
+    0     new, app, 4,320 minutes           194          0.5       0.92
+    52  loyal, app, 4,320 minutes           107          0.5       0.92
     """
     if not isinstance(found, PaymentReminder):
         raise fail(f"found is a {type(found).__name__}", "pass the result of payment_reminder")

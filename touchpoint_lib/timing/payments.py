@@ -36,34 +36,35 @@ class PaymentReminder:
     Parameters
     ----------
     rules
-        A row a class (kind of customer, source, limit in minutes): n_orders (of the class, learned
-        from), n_at_risk (orders of the curve, of any limit, that were seen unpaid and not reminded
-        beyond that minute), remind_after (minutes from the order), own_share (of those then
-        unpaid, how many pay in time by themselves: the expected error rate), own_share_low,
-        own_share_high, reason ("line": the share fell to the line; "limit": ``latest`` came first),
-        minutes_left (to the limit), curve (whose it is: "kind and source", or the wider "kind" or
-        "all" where no order of the narrower class was learned from).
+        What to do now, learned from everything known at ``until``. A row a class (kind of customer,
+        source, limit in minutes): n_orders (of the class), n_at_risk (orders of the curve, of any
+        limit, that were seen unpaid and not reminded beyond that minute), remind_after (minutes
+        from the order), own_share (of those then unpaid, how many pay in time by themselves: the
+        expected error rate), own_share_low, own_share_high, reason ("line": the share fell to the
+        line; "limit": ``latest`` came first), minutes_left (to the limit).
+    judged
+        The same of the rules that are judged: learned from the orders before ``split``.
     rates
-        Judged on the later orders. A row a rule ("classes", and "fixed": one minute for all) and
-        limit (missing: all of them): minute (of the fixed rule; missing for classes), n_orders,
-        n_known (orders whose outcome was seen: paid by themselves, or lapsed without a reminder),
-        n_reminded, n_wrong (would have paid in time), n_lapsing, n_missed (lapsing, but not
-        reminded), error_rate = n_wrong / n_reminded, omission_rate = n_missed / n_lapsing, both
+        How good these were on the later orders. A row a rule ("classes", and "fixed": one minute
+        for all) and limit (missing: all of them): minute (of the fixed rule; missing for classes),
+        n_orders, n_known (orders whose outcome was seen: paid by themselves, or lapsed without a
+        reminder), n_reminded, n_wrong (would have paid in time), n_lapsing, n_missed (lapsing, but
+        not reminded), error_rate = n_wrong / n_reminded, omission_rate = n_missed / n_lapsing, both
         with _low and _high, and minutes_left (median, of the reminded). The counts behind the rates
         are estimates for all orders, so they are fractional. A rate, its bounds and minutes_left
         are NaN where there is nothing to divide by.
     plan
         A row an order still open at ``until``, by remind_at: order, customer (with the names
         of their columns), kind, source, limit, remind_at, own_share (at that moment), action
-        ("remind" or "skip") and reason. It follows the rules, so that what they were learned from
-        decides: with a late ``split`` that is nearly everything.
+        ("remind" or "skip") and reason.
     line, latest, level
         As given.
     split, until
-        Where learning ended, and the end of observation.
+        Where learning what is judged ended, and the end of observation.
     """
 
     rules: pd.DataFrame
+    judged: pd.DataFrame
     rates: pd.DataFrame
     plan: pd.DataFrame
     line: float
@@ -243,11 +244,11 @@ def payment_reminder(
     >>> app[["kind", "limit", "remind_after", "reason"]].reset_index(drop=True)
          kind  limit  remind_after reason
     0     new     30             2   line
-    1     new   4320           167   line
+    1     new   4320           194   line
     2  second     30             2   line
-    3  second   4320           138   line
+    3  second   4320           117   line
     4   loyal     30             2   line
-    5   loyal   4320           103   line
+    5   loyal   4320           107   line
     >>> found.rates.loc[0, ["error_rate", "omission_rate"]].astype(float).round(2).to_dict()
     {'error_rate': 0.49, 'omission_rate': 0.01}
     """
@@ -269,11 +270,9 @@ def payment_reminder(
                 f"at least {FEWEST} are needed: move split, or pass more orders",
             )
 
-    curves = _learned(log, early, cut, shrinkage)
-    rules = _rules(log, early, curves, line, latest, level)
-    key = pd.MultiIndex.from_frame(rules[_CLASSES])
-    rule = key.get_indexer(pd.MultiIndex.from_frame(log.frame[_CLASSES]))
-    minute = rules["remind_after"].to_numpy(dtype=np.float64)[rule]
+    then = _learned(log, early, cut, shrinkage)
+    judged = _rules(log, then, line, latest, level)
+    minute = _minute_of(log, judged)
     # Learned like the classes: from what was known at the split.
     sent = log.reminded[early & (log.reminded <= log.seen(cut))]
     fixed = np.rint(np.median(sent)) if len(sent) else _FIXED
@@ -281,16 +280,20 @@ def payment_reminder(
         log, ~early, {"classes": minute, "fixed": np.full(len(minute), fixed)}, level
     )
     rates.insert(2, "minute", np.where(rates["rule"] == "fixed", fixed, np.nan))
+    everybody = np.ones(len(early), dtype=np.bool_)
+    now = _learned(log, everybody, log.until, shrinkage)
+    rules = _rules(log, now, line, latest, level)
     return PaymentReminder(
         rules=rules,
+        judged=judged,
         rates=rates,
-        plan=_plan(log, curves, minute, names),
+        plan=_plan(log, now, _minute_of(log, rules), names),
         line=float(line),
         latest=float(latest),
         level=float(level),
         split=cut,
         until=log.until,
-        _curves=curves,
+        _curves=now,
     )
 
 
@@ -314,9 +317,15 @@ def _learned(log: PaymentLog, early: BoolArray, cut: pd.Timestamp, shrinkage: fl
     return fit_curves(duration, ended, _levels(log.frame[early]), shrinkage)
 
 
+def _minute_of(log: PaymentLog, rules: pd.DataFrame) -> FloatArray:
+    """Return the minute at which the rule of each order reminds."""
+    key = pd.MultiIndex.from_frame(rules[_CLASSES])
+    rule = key.get_indexer(pd.MultiIndex.from_frame(log.frame[_CLASSES]))
+    return rules["remind_after"].to_numpy(dtype=np.float64)[rule]
+
+
 def _rules(
     log: PaymentLog,
-    early: BoolArray,
     curves: ClassCurves,
     line: float,
     latest: float,
@@ -324,11 +333,8 @@ def _rules(
 ) -> pd.DataFrame:
     """Return the rule of every class that occurs."""
     rules = log.frame.groupby(_CLASSES, observed=True).size().index.to_frame(index=False)
-    counts = log.frame[early].groupby(_CLASSES, observed=True).size()
-    classes = pd.MultiIndex.from_frame(rules)
-    rules["n_orders"] = counts.reindex(classes, fill_value=0).to_numpy()
+    rules["n_orders"] = log.frame.groupby(_CLASSES, observed=True).size().to_numpy()
     node = curves.node(_levels(rules))
-    depth = curves.nodes["depth"].to_numpy()[node]
     limits = rules["limit"].to_numpy(dtype=np.float64)
     minutes = np.empty(len(rules))
     reasons = np.empty(len(rules), dtype=object)
@@ -353,7 +359,6 @@ def _rules(
     rules["own_share_low"], rules["own_share_high"] = low, high
     rules["reason"] = reasons.astype(str)
     rules["minutes_left"] = (limits - minutes).astype(np.int64)
-    rules["curve"] = np.array(["all", "kind", "kind and source"])[depth]
     return rules
 
 
