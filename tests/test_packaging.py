@@ -37,8 +37,9 @@ def test_environment_and_pyproject_are_in_step() -> None:
     wanted["python"] = project["requires-python"]
     lines = (ROOT / "environment.yml").read_text().split("dependencies:")[1].splitlines()
     items = [line.strip()[2:] for line in lines if line.strip().startswith("- ")]
-    assert items[-2:] == ["pip:", "-e ."]
-    listed = dict(requirement(item) for item in items[:-2] if item != "pip")
+    assert items.count("pip") == items.count("pip:") == 1
+    assert items[-1] == "-e ."
+    listed = dict(requirement(item) for item in items[:-1] if item not in ("pip", "pip:"))
     assert listed == wanted
 
 

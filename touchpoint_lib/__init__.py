@@ -13,6 +13,24 @@ from touchpoint_lib._version import __version__
 
 if TYPE_CHECKING:
     from touchpoint_lib._checks import InputError as InputError
+    from touchpoint_lib.campaigns._propensity import OverlapError as OverlapError
+    from touchpoint_lib.campaigns.cumulative import cumulative_effect as cumulative_effect
+    from touchpoint_lib.campaigns.effects import evaluate_campaign as evaluate_campaign
+    from touchpoint_lib.campaigns.money import CampaignCosts as CampaignCosts
+    from touchpoint_lib.campaigns.outcomes import contact_outcomes as contact_outcomes
+    from touchpoint_lib.campaigns.overlap import CampaignOverlap as CampaignOverlap
+    from touchpoint_lib.campaigns.overlap import campaign_overlap as campaign_overlap
+    from touchpoint_lib.campaigns.panel import EventStudy as EventStudy
+    from touchpoint_lib.campaigns.panel import event_study as event_study
+    from touchpoint_lib.campaigns.planning import CampaignPlan as CampaignPlan
+    from touchpoint_lib.campaigns.planning import plan_campaign as plan_campaign
+    from touchpoint_lib.campaigns.result import CampaignEvaluation as CampaignEvaluation
+    from touchpoint_lib.campaigns.sequence import confidence_sequence as confidence_sequence
+    from touchpoint_lib.campaigns.targeting import TargetingRates as TargetingRates
+    from touchpoint_lib.campaigns.targeting import targeting_rates as targeting_rates
+    from touchpoint_lib.campaigns.uplift import UpliftEvaluation as UpliftEvaluation
+    from touchpoint_lib.campaigns.uplift import evaluate_uplift as evaluate_uplift
+    from touchpoint_lib.campaigns.uplift import uplift_scores as uplift_scores
     from touchpoint_lib.churn.contract.cox import CoxModel as CoxModel
     from touchpoint_lib.churn.contract.survival_curve import kaplan_meier as kaplan_meier
     from touchpoint_lib.churn.contract.survival_curve import retention_at as retention_at
@@ -110,6 +128,18 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "_checks": ["InputError"],
+    "campaigns._propensity": ["OverlapError"],
+    "campaigns.cumulative": ["cumulative_effect"],
+    "campaigns.effects": ["evaluate_campaign"],
+    "campaigns.money": ["CampaignCosts"],
+    "campaigns.outcomes": ["contact_outcomes"],
+    "campaigns.overlap": ["CampaignOverlap", "campaign_overlap"],
+    "campaigns.panel": ["EventStudy", "event_study"],
+    "campaigns.planning": ["CampaignPlan", "plan_campaign"],
+    "campaigns.result": ["CampaignEvaluation"],
+    "campaigns.sequence": ["confidence_sequence"],
+    "campaigns.targeting": ["TargetingRates", "targeting_rates"],
+    "campaigns.uplift": ["UpliftEvaluation", "evaluate_uplift", "uplift_scores"],
     "churn.contract.cox": ["CoxModel"],
     "churn.contract.survival_curve": ["kaplan_meier", "retention_at"],
     "churn.indicators": ["behaviour_indicators", "indicator_dictionary"],
@@ -117,12 +147,7 @@ _MODULES = {
     "churn.leakage": ["screen_leakage"],
     "churn.model": ["ChurnModel"],
     "churn.panel": ["indicator_panel"],
-    "data.datasets": [
-        "fetch_hillstrom",
-        "load_cdnow",
-        "load_donations",
-        "load_subscriptions",
-    ],
+    "data.datasets": ["fetch_hillstrom", "load_cdnow", "load_donations", "load_subscriptions"],
     "data.quality": ["DataReport"],
     "data.transactions": [
         "CustomerBase",

@@ -1,0 +1,1 @@
+"""Campaign evaluation: the effect, its interval, for whom, and the money."""
