@@ -13,6 +13,34 @@ from touchpoint_lib.charts.calendar import (
     contact_load_data,
     contact_load_verdict,
 )
+from touchpoint_lib.charts.campaign_balance import (
+    campaign_balance,
+    campaign_balance_data,
+    campaign_balance_verdict,
+)
+from touchpoint_lib.charts.campaign_claims import (
+    campaign_claims,
+    campaign_claims_data,
+    campaign_claims_verdict,
+)
+from touchpoint_lib.charts.campaign_course import (
+    effect_course,
+    effect_course_data,
+    effect_course_verdict,
+    effect_looks,
+    effect_looks_data,
+    effect_looks_verdict,
+)
+from touchpoint_lib.charts.campaign_money import (
+    campaign_money,
+    campaign_money_data,
+    campaign_money_verdict,
+)
+from touchpoint_lib.charts.campaigns import (
+    campaign_effects,
+    campaign_effects_data,
+    campaign_effects_verdict,
+)
 from touchpoint_lib.charts.churn import (
     decile_plot,
     decile_plot_data,
@@ -94,6 +122,14 @@ from touchpoint_lib.charts.tracking import (
     tracking_data,
     tracking_verdict,
 )
+from touchpoint_lib.charts.uplift import (
+    policy_value,
+    policy_value_data,
+    policy_value_verdict,
+    uplift_curve,
+    uplift_curve_data,
+    uplift_curve_verdict,
+)
 
 __all__ = [
     "alive_map",
@@ -102,6 +138,18 @@ __all__ = [
     "alive_path",
     "alive_path_data",
     "alive_path_verdict",
+    "campaign_balance",
+    "campaign_balance_data",
+    "campaign_balance_verdict",
+    "campaign_claims",
+    "campaign_claims_data",
+    "campaign_claims_verdict",
+    "campaign_effects",
+    "campaign_effects_data",
+    "campaign_effects_verdict",
+    "campaign_money",
+    "campaign_money_data",
+    "campaign_money_verdict",
     "comparison_chart",
     "comparison_chart_data",
     "comparison_chart_verdict",
@@ -117,6 +165,12 @@ __all__ = [
     "delay_rates",
     "delay_rates_data",
     "delay_rates_verdict",
+    "effect_course",
+    "effect_course_data",
+    "effect_course_verdict",
+    "effect_looks",
+    "effect_looks_data",
+    "effect_looks_verdict",
     "forecast_by_decile",
     "forecast_by_decile_data",
     "forecast_by_decile_verdict",
@@ -135,6 +189,9 @@ __all__ = [
     "own_return_curves",
     "own_return_curves_data",
     "own_return_curves_verdict",
+    "policy_value",
+    "policy_value_data",
+    "policy_value_verdict",
     "rates_at",
     "rates_curves",
     "rates_curves_data",
@@ -159,6 +216,9 @@ __all__ = [
     "tracking",
     "tracking_data",
     "tracking_verdict",
+    "uplift_curve",
+    "uplift_curve_data",
+    "uplift_curve_verdict",
     "value_shares",
     "value_shares_data",
     "value_shares_verdict",
