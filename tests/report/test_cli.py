@@ -11,7 +11,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook
 
 from touchpoint_lib import __version__
 from touchpoint_lib.report import run
@@ -236,6 +238,134 @@ def test_a_reader_that_has_enough_ends_it_quietly(notebooks: Path) -> None:
     finally:
         os.close(writer)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+EXPERIMENT = """data = arm = control = method = cluster = money = margin = None
+outcome, covariate, segment = [], [], []
+contact_cost = discount_cost = window = cycle = None
+"""
+READS = """from touchpoint_lib._checks import InputError
+from touchpoint_lib.report.headline import Headline
+if control == "nobody":
+    raise InputError('no row is the control; name it with control=, or pass outcomes=["a b"]')
+told = [arm, control, outcome, covariate, segment, method, cluster, money, margin, contact_cost]
+Headline("Did it pay?", str([*told, discount_cost, window, cycle]))
+"""
+
+
+@pytest.fixture
+def experiment(notebooks: Path, tmp_path: Path) -> list[str]:
+    """Put a notebook about an experiment beside the others; return what it needs at least."""
+    about = {"question": "Did it pay?", "inputs": ["data"]}
+    parameters = new_code_cell(EXPERIMENT, metadata={"tags": ["parameters"]})
+    book = new_notebook(cells=[parameters, new_code_cell(READS)], metadata={"touchpoint": about})
+    nbformat.write(book, notebooks / "06_campaign.ipynb")
+    (tmp_path / "test.csv").write_text("group,visit\n")
+    (tmp_path / "log.csv").write_text("customer_id,date,amount\n")
+    return ["--data", "test.csv", "--arm", "group", "--control", "-1", "--outcome", "visit"]
+
+
+def run_with(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> dict[str, dict[str, Any]]:
+    """Return the parameters that each notebook of a run is given."""
+    given: dict[str, dict[str, Any]] = {}
+
+    def take(_books: Any, parameters: dict[str, dict[str, Any]], _output: Path) -> Any:
+        given.update(parameters)
+        return [], False, False
+
+    monkeypatch.setattr(run, "run_reports", take)
+    assert main(["report", *arguments]) == 0
+    return given
+
+
+def test_an_experiment_is_described_by_options(
+    experiment: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed = {
+        "data": str(tmp_path / "test.csv"),
+        "arm": "group",
+        "control": "-1",
+        "outcome": ["visit"],
+    }
+    assert run_with(monkeypatch, "campaign", *experiment) == {"06_campaign": needed}
+    more = ["--outcome", "spend", "buys", "--covariate", "age", "--covariate", "place", "--segment"]
+    more += ["kind", "--method", "lin", "--cluster", "shop", "--money", "spend", "--margin", "0.3"]
+    more += ["--contact-cost", "1e-1", "--discount-cost", "off", "--window", "14", "--cycle", "60"]
+    assert run_with(monkeypatch, "campaign", *experiment, *more)["06_campaign"] == {
+        **needed,
+        "outcome": ["visit", "spend", "buys"],
+        "covariate": ["age", "place"],
+        "segment": ["kind"],
+        "method": "lin",
+        "cluster": "shop",
+        "money": "spend",
+        "margin": 0.3,
+        "contact_cost": 0.1,
+        "discount_cost": "off",
+        "window": 14.0,
+        "cycle": 60.0,
+    }
+
+
+def test_options_go_to_the_notebooks_whose_input_they_describe(
+    experiment: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = ["--transactions", "log.csv", "--customer", "id", "--unit", "D"]
+    given = run_with(monkeypatch, "campaign", "segments", *experiment, *log)
+    assert set(given["01_segments"]) == {"transactions", "customer", "unit"}
+    assert set(given["06_campaign"]) == {"data", "arm", "control", "outcome"}
+
+
+def test_errors_of_usage_about_an_experiment(
+    capsys: pytest.CaptureFixture[str], experiment: list[str]
+) -> None:
+    log = ["--transactions", "log.csv"]
+    for arguments, message in (
+        (["--arm", "x", "--contact-cost", "1"], "--arm, --contact-cost: these describe an experim"),
+        ([*log, "--outcome", "x"], "--outcome: these describe an experiment; give --data FILE too"),
+        ([*experiment, "--time", "day"], "--time: these describe your own data; give --transac"),
+        (experiment[:2], "--data needs --arm (the column with the arms) and --control (the value "),
+        (experiment[:6], "--data needs --outcome (the columns with the outcomes) too"),
+        (["segments", *experiment], "01_segments: it needs --transactions too"),
+        (["segments", "campaign", *log], "06_campaign: it needs --data too"),
+        (["--data", "none.csv", *experiment[2:]], "there is no file none.csv"),
+    ):
+        assert message in usage_error(capsys, "report", *arguments)
+
+
+@pytest.mark.parametrize("text", ["much", "nan", "inf", ""])
+def test_numbers_are_numbers(
+    capsys: pytest.CaptureFixture[str], experiment: list[str], text: str
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["report", "campaign", *experiment, "--margin", text])
+    assert stop.value.code == 2
+    assert f"argument --margin: {text!r} is no number; write one" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("notebooks")
+def test_without_a_notebook_about_experiments_there_are_no_options_for_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["report", "--arm", "group"])
+    assert "unrecognized arguments: --arm" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_an_experiment_makes_a_report(
+    capsys: pytest.CaptureFixture[str], experiment: list[str], tmp_path: Path
+) -> None:
+    more = ["--outcome", "a b", "--margin", "0.3"]
+    assert main(["report", "campaign", *experiment, *more]) == 0
+    page = (tmp_path / "reports" / "06_campaign.html").read_text(encoding="utf-8")
+    told = ["group", "-1", ["visit", "a b"], [], [], None, None, None, 0.3, None, None, None, None]
+    assert str(told).replace("'", "&#39;") in page
+    refused = [word.replace("-1", "nobody") for word in experiment]
+    capsys.readouterr()
+    assert "no row is the control; name it with --control, or pass --outcome 'a b'" in usage_error(
+        capsys, "report", "campaign", *refused
+    )
 
 
 GOOD = "customer_id,date,amount\na,2024-01-01,5\nb,2024-01-02,0\n"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from touchpoint_lib.report import run
+from touchpoint_lib.report._options import Value, as_options, one_line
 from touchpoint_lib.report.run import Notebook, UsageError
 
 
@@ -120,6 +121,39 @@ def test_a_parameter_that_the_notebook_does_not_declare_is_an_error() -> None:
         run.parameters_of(BOOKS[0], {"transactions": "/log.csv"}, {"on_bad": "drop"})
 
 
+def test_each_notebook_is_told_about_its_own_inputs_alone() -> None:
+    inputs = {"transactions": "/log.csv", "data": "/test.csv"}
+    described: dict[str, Value] = {"customer": "id", "outcome": ["visit"], "margin": 0.3}
+    experiment = book("04_campaign", "data", parameters="data outcome margin")
+    assert run.parameters_of(BOOKS[0], inputs, described) == {
+        "transactions": "/log.csv",
+        "customer": "id",
+    }
+    assert run.parameters_of(experiment, inputs, described) == {
+        "data": "/test.csv",
+        "outcome": ["visit"],
+        "margin": 0.3,
+    }
+    assert run.parameters_of(book("x", "contacts", parameters="contacts"), inputs, described) == {}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message", "line"),
+    [
+        (["transactions"], 'customer=, time="day"; order=', "--customer, --time day; --order"),
+        (["transactions"], "pass margin=0.3, or discount=", "pass margin=0.3, or --discount"),
+        (["data"], 'outcomes=["visit", "a b"], arm=', "--outcome visit 'a b', --arm"),
+        (["data"], "covariates=['age'] or segments=[]", "--covariate age or --segment"),
+        (["data"], "contact=0.1 and discount=0", "--contact-cost 0.1 and --discount-cost 0"),
+        (["data"], "treatment_covariates=[1] and time=", "treatment_covariates=[1] and time="),
+        (["data", "transactions"], "discount=, contact=", "--discount, --contact-cost"),
+        (["contacts"], "arm=, time=", "arm=, time="),
+    ],
+)
+def test_arguments_are_written_as_options(inputs: list[str], message: str, line: str) -> None:
+    assert as_options(message, inputs) == line
+
+
 @pytest.mark.parametrize("place", ["file", "file/below"])
 def test_an_output_that_is_no_folder_is_an_error(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").write_text("")
@@ -139,5 +173,5 @@ def test_the_index_lists_reports_escaped(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_long_message_is_cut_to_one_line() -> None:
-    assert run._one_line("a\n  b") == "a b"
-    assert len(run._one_line("x" * 2000)) == 600
+    assert one_line("a\n  b") == "a b"
+    assert len(one_line("x" * 2000)) == 600

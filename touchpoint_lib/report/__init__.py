@@ -7,6 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from touchpoint_lib.report._provenance import provenance as provenance
+    from touchpoint_lib.report.campaign import best_arm as best_arm
+    from touchpoint_lib.report.campaign import best_rule as best_rule
+    from touchpoint_lib.report.campaign import flagged as flagged
+    from touchpoint_lib.report.campaign import method_table as method_table
+    from touchpoint_lib.report.campaign import next_plan as next_plan
+    from touchpoint_lib.report.campaign import outcome_unit as outcome_unit
+    from touchpoint_lib.report.campaign import read_experiment as read_experiment
+    from touchpoint_lib.report.campaign import target_profile as target_profile
+    from touchpoint_lib.report.campaign_head import campaign_headline as campaign_headline
+    from touchpoint_lib.report.campaign_shop import shop_claims as shop_claims
+    from touchpoint_lib.report.campaign_shop import shop_effect as shop_effect
+    from touchpoint_lib.report.campaign_shop import shop_experiment as shop_experiment
     from touchpoint_lib.report.churn import RFM_COLUMNS as RFM_COLUMNS
     from touchpoint_lib.report.churn import churn_tile as churn_tile
     from touchpoint_lib.report.churn import gain_verdict as gain_verdict
@@ -46,15 +58,22 @@ _HOME = {
     "RFM_COLUMNS": "churn",
     "Tile": "headline",
     "Verdict": "headline",
+    "best_arm": "campaign",
     "best_policy": "timing",
+    "best_rule": "campaign",
+    "campaign_headline": "campaign_head",
     "choice_verdict": "lifetime",
     "churn_tile": "churn",
+    "flagged": "campaign",
     "gain_verdict": "churn",
     "holdout_value_data": "holdout",
     "holdout_value_verdict": "holdout",
     "leak_cost_data": "churn",
     "leak_verdict": "churn",
     "lifetime_headline": "lifetime",
+    "method_table": "campaign",
+    "next_plan": "campaign",
+    "outcome_unit": "campaign",
     "parcel_chance": "timing",
     "parcel_truth_data": "timing",
     "parcel_truth_verdict": "timing",
@@ -66,10 +85,15 @@ _HOME = {
     "provenance": "_provenance",
     "reach_caution": "churn",
     "reach_verdict": "churn",
+    "read_experiment": "campaign",
     "regularity_verdict": "lifetime",
     "residual_value_data": "holdout",
     "residual_value_verdict": "holdout",
     "segmentation_headline": "segmentation",
+    "shop_claims": "campaign_shop",
+    "shop_effect": "campaign_shop",
+    "shop_experiment": "campaign_shop",
+    "target_profile": "campaign",
     "thresholds_data": "churn",
     "thresholds_verdict": "churn",
     "timing_headline": "timing",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import glob
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -14,8 +15,16 @@ from pathlib import Path
 
 from touchpoint_lib._version import __version__
 from touchpoint_lib.report import run
+from touchpoint_lib.report._options import OPTIONS, Value, as_option, as_options
 
-_COLUMNS = ("customer", "time", "amount", "unit", "until", "split", "order", "discount", "tz")
+#: Options without which an experiment cannot be read, and what they say.
+_NEEDED = {
+    "arm": "the column with the arms",
+    "control": "the value of the control arm",
+    "outcome": "the columns with the outcomes",
+}
+#: What the input of each kind is called in messages.
+_SUBJECTS = {"transactions": "your own data", "data": "an experiment"}
 _FAULTS = (
     "null_customer",
     "null_time",
@@ -32,6 +41,8 @@ _REPORT_EXAMPLES = """examples:
       two of them, named by a part of their names
   touchpoint report --transactions log.csv --customer client --time bought_on --amount eur
       on your own purchase log; notebooks that need more than the log are skipped and named
+  touchpoint report campaign --data test.csv --arm group --control holdout --outcome visit spend
+      on your own experiment, a row a customer
 """
 _CHECK_EXAMPLES = """examples:
   touchpoint check log.csv
@@ -77,9 +88,12 @@ def build_parser(inputs: Sequence[str] = ("transactions",)) -> argparse.Argument
         "names", nargs="*", metavar="NAME", help="part of a notebook's name; none means all"
     )
     own = report.add_argument_group("your own data (never mixed with bundled data)")
+    files = {
+        "transactions": "the purchase log: CSV or Parquet",
+        "data": "the experiment, a row a customer: CSV or Parquet",
+    }
     for name in inputs:
-        text = "the purchase log: CSV or Parquet" if name == "transactions" else f"the {name} file"
-        own.add_argument(f"--{name}", metavar="FILE", help=text)
+        own.add_argument(f"--{name}", metavar="FILE", help=files.get(name, f"the {name} file"))
     _add_columns(own)
     own.add_argument("--unit", choices=("D", "W"), help="time unit: days or weeks")
     own.add_argument("--split", metavar="DATE", help="end of the calibration part")
@@ -89,6 +103,8 @@ def build_parser(inputs: Sequence[str] = ("transactions",)) -> argparse.Argument
     own.add_argument(
         "--returns", choices=("raise", "drop", "net"), help="rows with a negative amount"
     )
+    if "data" in inputs:
+        _add_experiment(report.add_argument_group("your own experiment (with --data)"))
     report.add_argument(
         "--output", metavar="DIR", default="reports", help="folder to write to (reports)"
     )
@@ -121,6 +137,43 @@ def _add_columns(group: argparse._ActionsContainer) -> None:
     group.add_argument("--discount", metavar="COL", help="column with the discount")
     group.add_argument("--until", metavar="DATE", help="last day of the observation")
     group.add_argument("--tz", metavar="ZONE", help="time zone of the purchase days")
+
+
+def _add_experiment(group: argparse._ActionsContainer) -> None:
+    """Add the options that say what an experiment's columns mean, and its money."""
+    group.add_argument("--arm", metavar="COL", help="column with the arm of each row")
+    group.add_argument("--control", metavar="VALUE", help="value of the control arm")
+    for name, text in (
+        ("outcome", "columns with the outcomes; may be repeated"),
+        ("covariate", "columns known before the contact, to adjust for"),
+        ("segment", "columns by whose values the effect is shown"),
+    ):
+        group.add_argument(f"--{name}", metavar="COL", nargs="+", action="extend", help=text)
+    group.add_argument("--method", metavar="NAME", help="how the effect is estimated")
+    group.add_argument("--cluster", metavar="COL", help="column whose rows belong together")
+    group.add_argument("--money", metavar="COL", help="outcome that is money")
+    for name, text in (
+        ("margin", "share of that money that is earned"),
+        ("contact-cost", "cost of a contact"),
+    ):
+        group.add_argument(f"--{name}", metavar="NUMBER", type=_number, help=text)
+    group.add_argument("--discount-cost", metavar="COL", help="column with what was given away")
+    for name, text in (
+        ("window", "days over which outcomes were counted"),
+        ("cycle", "days of one repurchase cycle"),
+    ):
+        group.add_argument(f"--{name}", metavar="DAYS", type=_number, help=text)
+
+
+def _number(text: str) -> float:
+    """Return a finite number."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number; write one such as 0.5 or 90")
+    return number
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -162,19 +215,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _report(options: argparse.Namespace, books: list[run.Notebook], known: list[str]) -> int:
     """Run notebooks, write their reports and the index."""
     inputs = {name: getattr(options, name) for name in known if getattr(options, name) is not None}
-    columns = {
-        name: getattr(options, name)
-        for name in (*_COLUMNS, "on_bad", "returns")
-        if getattr(options, name) is not None
-    }
-    if columns and "transactions" not in inputs:
-        given = ", ".join("--" + name.replace("_", "-") for name in columns)
-        raise run.UsageError(f"{given}: these describe your own data; give --transactions FILE too")
+    described: dict[str, Value] = {}
+    for subject, names in OPTIONS.items():
+        given = {
+            name: getattr(options, name)
+            for name in names
+            if getattr(options, name, None) is not None
+        }
+        if given and subject not in inputs:
+            listed = ", ".join(as_option(name) for name in given)
+            raise run.UsageError(
+                f"{listed}: these describe {_SUBJECTS[subject]}; give --{subject} FILE too"
+            )
+        described |= given
+    missing = [name for name in _NEEDED if "data" in inputs and name not in described]
+    if missing:
+        listed = " and ".join(f"{as_option(name)} ({_NEEDED[name]})" for name in missing)
+        raise run.UsageError(f"--data needs {listed} too")
     inputs = {name: str(_readable(path)) for name, path in inputs.items()}
     chosen, skipped = run.runnable(
         run.select(books, options.names), inputs, named=bool(options.names)
     )
-    parameters = {book.name: run.parameters_of(book, inputs, columns) for book in chosen}
+    parameters = {book.name: run.parameters_of(book, inputs, described) for book in chosen}
     output = run.prepare_output(Path(options.output))
     for line in skipped:
         print(f"touchpoint: skipped {line}", file=sys.stderr)
@@ -230,7 +292,7 @@ def _check(options: argparse.Namespace) -> int:
             discount=options.discount,
         )
     except InputError as error:
-        raise run.UsageError(f"{path.name}: {run.as_options(str(error))}") from None
+        raise run.UsageError(f"{path.name}: {as_options(str(error))}") from None
     print(report)
     return 1 if any(getattr(report, fault) for fault in _FAULTS) else 0
 

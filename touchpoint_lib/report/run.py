@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import dataclasses
 import json
-import re
 import shutil
 import sys
 import tempfile
@@ -18,15 +17,10 @@ from subprocess import DEVNULL
 from typing import TYPE_CHECKING, Any
 
 from touchpoint_lib._paths import bundled
+from touchpoint_lib.report._options import OPTIONS, Value, as_option, as_options, one_line
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
-
-#: An argument of the library that the command line has as an option, with a quoted value or none.
-_ARGUMENT = re.compile(
-    r"\b(customer|time|amount|unit|until|split|order|discount|tz|on_bad|returns)="
-    r'(?:"(?=[^"]*"))?([^"\s,;]*)"?'
-)
 
 
 class UsageError(Exception):
@@ -216,9 +210,18 @@ def runnable(
 
 
 def parameters_of(
-    book: Notebook, inputs: Mapping[str, str], columns: Mapping[str, str]
-) -> dict[str, str]:
-    """Return the parameters for ``book``: its inputs, and the options about their columns.
+    book: Notebook, inputs: Mapping[str, str], described: Mapping[str, Value]
+) -> dict[str, Value]:
+    """Return the parameters for ``book``: its inputs, and the options that describe them.
+
+    Parameters
+    ----------
+    book
+        The notebook.
+    inputs
+        The path of each input that was given.
+    described
+        The value of each of `OPTIONS` that was given.
 
     Raises
     ------
@@ -226,10 +229,11 @@ def parameters_of(
         If the notebook's parameters cell does not declare one of them.
     """
     own = {name: path for name, path in inputs.items() if name in book.inputs}
-    given = {**own, **(columns if own else {})}
+    about = {option for name in own for option in OPTIONS.get(name, ())}
+    given = {**own, **{name: value for name, value in described.items() if name in about}}
     undeclared = [name for name in given if name not in book.parameters]
     if undeclared:
-        options = ", ".join("--" + name.replace("_", "-") for name in undeclared)
+        options = ", ".join(as_option(name) for name in undeclared)
         raise UsageError(f"{book.name} takes no {options}; leave it out or name other notebooks")
     return given
 
@@ -254,7 +258,9 @@ def _own_kernel() -> type:
     return OwnKernelManager
 
 
-def execute(book: Notebook, parameters: Mapping[str, str], folder: Path, bar: Any) -> NotebookNode:
+def execute(
+    book: Notebook, parameters: Mapping[str, Value], folder: Path, bar: Any
+) -> NotebookNode:
     """Return the executed copy of ``book``.
 
     Parameters
@@ -301,35 +307,15 @@ def execute(book: Notebook, parameters: Mapping[str, str], folder: Path, bar: An
             cwd=folder,
         )
     except PapermillExecutionError as error:
-        message = _one_line(error.evalue)
+        message = one_line(error.evalue)
         if error.ename == "InputError":
-            raise InputRefusedError(as_options(message)) from None
+            raise InputRefusedError(as_options(message, book.inputs)) from None
         raise NotebookFailedError(
             f"cell [{error.exec_count}] raised {error.ename}: {message}"
         ) from None
     except Exception as error:
-        raise NotebookFailedError(f"{type(error).__name__}: {_one_line(str(error))}") from error
+        raise NotebookFailedError(f"{type(error).__name__}: {one_line(str(error))}") from error
     return executed
-
-
-def as_options(message: str) -> str:
-    """Return a message of the library in one line, its arguments written as options.
-
-    Examples
-    --------
-    >>> as_options('pass on_bad="drop", or name the column with customer=')
-    'pass --on-bad drop, or name the column with --customer'
-    """
-    # There is no option for a log without amounts.
-    line = _one_line(message).replace(", or pass amount=None", "")
-    line = _ARGUMENT.sub(lambda found: "--" + found[1].replace("_", "-") + " " + found[2], line)
-    return re.sub(r"(--[\w-]+) (?=[,;.) ]|$)", r"\1", line)
-
-
-def _one_line(text: str) -> str:
-    """Return ``text`` on one line, cut where it would fill a screen."""
-    line = " ".join(text.split())
-    return line if len(line) <= 600 else line[:597] + "..."
 
 
 def write_report(notebook: NotebookNode, book: Notebook, output: Path) -> Report:
@@ -406,7 +392,7 @@ def prepare_output(output: Path) -> Path:
 
 def run_reports(
     books: Sequence[Notebook],
-    parameters: Mapping[str, Mapping[str, str]],
+    parameters: Mapping[str, Mapping[str, Value]],
     output: Path,
 ) -> tuple[list[Report], bool, bool]:
     """Run notebooks one after the other and write a report for each that succeeds.
