@@ -12,29 +12,14 @@ estimates of lifetimes' optimiser by what they move the error rate (0.002), surv
 
 from __future__ import annotations
 
-import json
 import sys
-import warnings
-from dataclasses import dataclass
 
-from timing import best_of, measure, peak_memory, write_table
+from timing import Case, run_table
 
 QUANTILE, LINES = 0.9, (0.4, 0.35, 0.3, 0.25, 0.2, 0.15, 0.1)
 FIXED = (30, 45, 60, 75, 90, 120, 180)
 MULTIPLES = (1, 1.5, 2, 3, 4)
 HORIZON, LAPSE, DEADLINE = 90, 270, 180
-
-
-@dataclass(frozen=True)
-class Case:
-    """A task on so many rows."""
-
-    task: str
-    words: str
-    rows: int
-    unit: str
-    peer: str = ""
-    tolerance: float = 1e-9
 
 
 CASES = (
@@ -251,56 +236,8 @@ def calendar_ours():
     return lambda: len(tp.contact_calendar(model, customers, money, capacity=20_000))
 
 
-def run_case(library: str, place: int) -> None:
-    """Print the time, the memory and the result of one case as JSON."""
-    with warnings.catch_warnings():
-        # lifetimes 0.11.3 warns on import under pandas 3.
-        warnings.simplefilter("ignore")
-        call = globals()[f"{CASES[place].task}_{library}"]()
-        before = peak_memory()
-        seconds, result = best_of(call, runs=5, budget=20)
-    memory = peak_memory() - before
-    print(json.dumps({"seconds": seconds, "memory": memory, "result": result}))
-
-
-def compare(case: Case, mine, other) -> None:
-    """Raise where the results of the two differ."""
-    worst = max(abs(a - b) for a, b in zip(mine, other, strict=True))
-    if not worst <= case.tolerance:
-        raise SystemExit(f"{case.words}: results differ by {worst}")
-
-
-def table(cases: list[int]) -> str:
-    """Run the cases, and return the README's table."""
-    lines = [
-        "| task | rows | ours | peer | times faster | peak MB: ours, peer | the peer |",
-        "|---|--:|--:|--:|--:|--:|---|",
-    ]
-    for place in cases:
-        case = CASES[place]
-        mine = measure(__file__, "ours", str(place))
-        peer, faster, memory = "", "", f"{mine['memory']:,.0f}"
-        if case.peer:
-            other = measure(__file__, "peer", str(place))
-            compare(case, mine["result"], other["result"])
-            peer = f"{1000 * other['seconds']:,.0f} ms"
-            faster = f"{other['seconds'] / mine['seconds']:,.1f}"
-            memory += f", {other['memory']:,.0f}"
-        lines.append(
-            f"| {case.words} | {case.rows:,} {case.unit} | {1000 * mine['seconds']:,.0f} ms |"
-            f" {peer} | {faster} | {memory} | {case.peer} |"
-        )
-        print(lines[-1])
-    return "\n".join(lines) + "\n"
-
-
 def main(arguments: list[str]) -> None:
-    if arguments[:1] == ["--case"]:
-        run_case(arguments[1], int(arguments[2]))
-        return
-    text = table([int(place) for place in arguments] or list(range(len(CASES))))
-    if not arguments:
-        write_table("benchmarks reactivation", text)
+    run_table(__file__, "benchmarks reactivation", CASES, globals(), arguments)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """Time touchpoint_lib beside other libraries, and write the tables that the README shows.
 
-    .venv/bin/python benchmarks/run.py            # everything, about 25 minutes
+    .venv/bin/python benchmarks/run.py            # everything, about 30 minutes
     .venv/bin/python benchmarks/run.py 2357 23570 # some sizes, printed only
     .venv/bin/python benchmarks/churn.py          # churn alone, about 5 minutes
 
-Here are the models of lifetime beside lifetimes; churn, the simulated shop and contact timing have
-peers and files of their own.
+Here are the models of lifetime beside lifetimes; churn, the simulated shop, contact timing and
+campaigns have peers and files of their own.
 
 Every case runs in a process of its own, one after the other, so that its peak memory is its own;
 both libraries run on one BLAS thread. Each fit of ours counts checking, grouping, standard errors
@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import sys
 
+import campaigns
 import churn
 import reactivation
 import simulate
@@ -226,6 +227,7 @@ def main(arguments: list[str]) -> None:
     churn.main([])
     simulate.main([])
     reactivation.main([])
+    campaigns.main([])
 
 
 if __name__ == "__main__":
