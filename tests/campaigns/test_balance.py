@@ -23,7 +23,7 @@ def test_rows_of_the_balance():
     x = rng.gamma(2, 1, (200, 2))
     treated = (rng.random(200) < 0.4).astype(float)
     x[:, 1] += treated
-    rows = balance_rows(["a", "b"], x, treated, None)
+    rows = balance_rows(["a", "b"], x, treated, None, None)
     for place, row in enumerate(rows):
         arms = [x[treated == arm, place] for arm in (1, 0)]
         assert (row["mean_treated"], row["mean_control"]) == pytest.approx(
@@ -46,7 +46,7 @@ def test_right_weights_take_the_difference_away():
     chance = 1 / (1 + np.exp(-x[:, 0]))
     treated = (rng.random(20_000) < chance).astype(float)
     weights = np.where(treated > 0, 1 / chance, 1 / (1 - chance))
-    row = balance_rows(["x"], x, treated, weights)[0]
+    row = balance_rows(["x"], x, treated, weights, None)[0]
     assert row["standardised_difference"] > 0.8
     assert abs(row["weighted_difference"]) < 0.05
     left = sum(
@@ -60,10 +60,29 @@ def test_right_weights_take_the_difference_away():
 def test_columns_that_vary_in_no_arm():
     treated = np.repeat([1.0, 0.0], 5)
     matrix = np.column_stack([np.ones(10), treated, 1 - treated])
-    rows = balance_rows(["same", "arm", "other"], matrix, treated, np.ones(10))
+    rows = balance_rows(["same", "arm", "other"], matrix, treated, np.ones(10), None)
     for name in ("standardised_difference", "weighted_difference"):
         assert [row[name] for row in rows] == [0, np.inf, -np.inf]
     assert [row["p_value"] for row in rows] == [1, 0, 0]
+
+
+def test_p_of_a_covariate_is_by_clusters():
+    rng = np.random.default_rng(2)
+    treated = np.repeat([1.0, 0.0], 60)
+    x, cluster = rng.gamma(2, 1, (120, 1)), np.arange(120)
+    once = balance_rows(["x"], x, treated, None, cluster)[0]
+    # Rows that stand three times are no news.
+    thrice = [np.concatenate([each] * 3) for each in (x, treated, cluster)]
+    same = balance_rows(["x"], thrice[0], thrice[1], None, thrice[2])[0]
+    assert same["p_value"] == pytest.approx(once["p_value"], rel=1e-9)
+    assert balance_rows(["x"], x, treated, None, None)[0]["p_value"] < once["p_value"]
+
+
+def test_more_columns_than_clusters_tell_nothing():
+    rng = np.random.default_rng(6)
+    treated, cluster = np.repeat([1.0, 0.0], 20), np.arange(40) // 10
+    assert np.isnan(balance_p(rng.normal(0, 1, (40, 4)), treated, cluster))
+    assert np.isfinite(balance_p(rng.normal(0, 1, (40, 3)), treated, cluster))
 
 
 def draws(*, clusters, seed=0, n=120, times=1000):

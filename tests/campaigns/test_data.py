@@ -96,6 +96,10 @@ def test_values_are_numbers(values, expected):
     assert found.tolist() == expected
 
 
+def test_names_of_covariates_are_text():
+    assert read_covariates(pd.DataFrame({7: [1.0, 2.0]}), [7]).names == ["7"]
+
+
 def test_covariates_become_columns():
     data = frame(
         spend=[1.5, 2.0, 3.0],
@@ -123,6 +127,10 @@ def test_covariates_become_columns():
         (
             lambda: read_values(frame(y=pd.to_datetime(["2024-01-01"])), "y"),
             "outcome 'y' holds dates",
+        ),
+        (
+            lambda: read_values(pd.DataFrame({("y", "a"): [1]}), "y"),
+            "columns of data have names of several levels; give each a single name",
         ),
         (lambda: read_values(frame(x=[1]), "y"), "data has no column 'y'.*name the outcome"),
         (

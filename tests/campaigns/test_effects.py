@@ -557,7 +557,43 @@ def test_the_test_of_one_effect_is_cochran_s():
     row = found.interactions.iloc[0]
     assert row["statistic"] == pytest.approx(statistic)
     assert (row["n_segments"], row["df"]) == (3, 2)
-    assert row["p_value"] == pytest.approx(chi2.sf(statistic, 2))
+    # Welch's p, of three segments of some 200 customers, is near that of chi-square, above it.
+    by_chi2 = chi2.sf(statistic, 2)
+    assert by_chi2 < row["p_value"] < 1.2 * by_chi2
+
+
+def test_the_test_of_one_effect_is_welch_s():
+    from statsmodels.stats.oneway import anova_generic
+
+    data = experiment()
+    found = evaluate(data, segments="town")
+    parts = found.to_frame().query("segment_by == 'town'")
+    df = []
+    for _, rows in data.groupby("town"):
+        arms = [rows.loc[rows["arm"] == arm, "spend"] for arm in ("sms", "holdout")]
+        df.append(ttest_ind(*arms, equal_var=False).df)
+    # Means of df + 1 rows with these errors have these degrees of freedom.
+    sizes = np.array(df) + 1
+    oracle = anova_generic(
+        parts["effect"].to_numpy(),
+        parts["standard_error"].to_numpy() ** 2 * sizes,
+        sizes,
+        use_var="unequal",
+        welch_correction=True,
+    )
+    assert found.interactions["p_value"].iloc[0] == pytest.approx(oracle.pvalue, rel=1e-9)
+
+
+def test_the_test_of_one_effect_holds_its_level_with_many_small_segments():
+    rng = np.random.default_rng(0)
+    rejected = 0
+    for _ in range(100):
+        data = pd.DataFrame({"arm": np.arange(2000) % 2, "part": np.arange(2000) // 20})
+        data["y"] = rng.normal(0, 1, 2000)
+        found = evaluate(data, control=0, outcomes="y", segments="part")
+        rejected += found.interactions["p_value"].iloc[0] < 0.05
+    # By chi-square some 19; of 100 at 5 % at most 12 in 999 of 1,000.
+    assert rejected <= 12
 
 
 def test_the_test_of_one_effect_knows_that_segments_share_clusters():
@@ -635,7 +671,7 @@ def test_an_outcome_that_does_not_vary_has_no_interval():
     row = first(experiment().assign(spend=0.1))
     assert row["effect"] == pytest.approx(0, abs=1e-15)
     assert row[["standard_error", "ci_low", "p_value", "variance_reduction"]].isna().all()
-    assert row["warnings"] == "the outcome does not vary: no interval"
+    assert row["warnings"] == "the outcome does not vary within the arms: no interval"
 
 
 def test_covariates_that_say_nothing_are_left_out_and_named():
@@ -674,6 +710,54 @@ def test_text_columns_are_indicators():
         "town=south",
         "town=west",
     ]
+
+
+def test_a_ratio_where_nobody_drew_lots_is_that_of_adjusted_means():
+    data = experiment(n=4000)
+    call = {"method": "aipw", "covariates": ["past"], "randomised": False}
+    data["orders"] += (data["past"] / 10).astype(int)
+    data = data[(data["arm"] == "sms") | (data["past"] + 5 * (data.index % 5) < 35)]
+    of = evaluate(data, **call, outcomes=["spend", "orders"]).to_frame().set_index("outcome")
+    row = first(data, **call, outcomes={"an order": ("spend", "orders")})
+    for side in ("mean_treated", "mean_control"):
+        assert row[side] == pytest.approx(of.loc["spend", side] / of.loc["orders", side])
+
+
+def test_totals_are_of_the_contacted():
+    call = {"method": "aipw", "covariates": ["past"]}
+    names = ["incremental_total", "incremental_low", "incremental_high"]
+    assert first(experiment(), **call, randomised=False)[names].isna().all()
+    assert first(experiment(), **call, randomised=False, estimand="treated")[names].notna().all()
+    assert first(experiment(), **call)[names].notna().all()
+
+
+def test_few_clusters_of_one_arm_are_warned_of():
+    data = experiment()
+    data["store"] = np.where(data["arm"] == "sms", data["store"] % 3, 100 + data["store"])
+    assert "an arm has 3 clusters, which are few" in first(data, cluster="store")["warnings"]
+
+
+def test_no_cap_is_asked_for_where_there_can_be_none():
+    data = experiment()
+    data.loc[:2, "spend"] = 5000
+    for changes in (
+        {"method": "did", "before": "before"},
+        {"outcomes": {"an order": ("spend", "orders")}},
+        {"caps": {"spend": 4000}},
+    ):
+        found = first(data, **changes)["warnings"]
+        assert "a few large values carry the effect: read the interval with care" in found
+
+
+def test_a_cap_below_all_values_is_told():
+    row = first(experiment().assign(spend=lambda data: 1 + data["past"]), caps={"spend": 0.5})
+    assert "does not vary within the arms" in row["warnings"]
+    assert "600 values above the cap of 0.5" in row["warnings"]
+
+
+def test_a_placebo_that_does_not_vary_tells_nothing():
+    found = evaluate(experiment().assign(same=1.0), placebo="same")
+    assert found.statement.endswith("do not vary, and tell nothing.")
 
 
 def test_a_few_large_values_are_warned_of_and_capped():
@@ -807,6 +891,17 @@ AIPW = {"method": "aipw", "covariates": ["past"]}
     ("data", "changes", "message"),
     [
         (experiment(), {"method": "magic"}, "method is 'magic'; it must be one of 'difference'"),
+        (experiment(), AIPW | {"placebo": "past"}, "placebo 'past' is a covariate; what is adjust"),
+        (experiment(), {"placebo": "spend"}, "placebo 'spend' is an outcome; use columns from"),
+        (experiment(), {"segments": "arm"}, "segment 'arm' is the arm; use columns from before"),
+        (experiment(), {"segments": "spend"}, "segment 'spend' is an outcome; use columns from"),
+        (experiment(), {"cycle": 30}, "cycle is given without window; say over how many days"),
+        (experiment(), {"link": "probit"}, "link is given with method 'difference'; it is for"),
+        (
+            experiment(),
+            AIPW | {"propensity": 0.5, "treatment_covariates": "age"},
+            "treatment_covariates is given with method 'aipw'; it is for method \"aipw\" without p",
+        ),
         (experiment(), {"method": []}, r"method is \[\]; it must be one of"),
         (experiment(), {"outcomes": "sales"}, "data has no column 'sales'.*name the outcome by"),
         (experiment(), {"outcomes": []}, "outcomes is empty; name at least one column"),
@@ -941,7 +1036,7 @@ AIPW = {"method": "aipw", "covariates": ["past"]}
         (
             experiment().assign(orders=0),
             {"outcomes": {"a": ("spend", "orders")}},
-            "arm 'sms' beside the control: the denominator of the ratio sums to 0",
+            "arm 'sms' beside the control: the denominator of the ratio is not above 0",
         ),
     ],
 )

@@ -246,7 +246,8 @@ def test_a_ratio_has_the_delta_method_error():
     treated = (rng.random(n) < 0.4).astype(float)
     below = rng.poisson(2 + treated, n).astype(float)
     above = below * rng.gamma(2, 5, n)
-    values = linearised_ratio(above, below, treated)
+    parts = difference(above, treated), difference(below, treated)
+    values = linearised_ratio(above, below, treated, *parts)
     found = difference(values, treated)
     for arm, mean, variance in (
         (1, found.treated, found.covariance[0, 0]),
@@ -258,6 +259,30 @@ def test_a_ratio_has_the_delta_method_error():
         expected = (vt - 2 * ratio * cov + ratio**2 * vb) / bottom.mean() ** 2 / len(top)
         assert mean == pytest.approx(ratio, rel=1e-12)
         assert variance == pytest.approx(expected, rel=1e-10)
+
+
+def test_an_adjusted_ratio_is_that_of_adjusted_means(rows):
+    y, treated, x, _ = rows
+    below = 2 + x[:, 2] + treated
+    own = fit_propensity(treated, x, "logit")
+    top, bottom = (aipw(one, treated, x, own, on_treated=False) for one in (y, below))
+    values = linearised_ratio(y, below, treated, top, bottom)
+    found = aipw(values, treated, x, own, on_treated=False)
+    assert found.treated == pytest.approx(top.treated / bottom.treated, rel=1e-10)
+    assert found.control == pytest.approx(top.control / bottom.control, rel=1e-10)
+    # The delta method on the influence values of both.
+    ratio = top.treated / bottom.treated
+    own_way = (top.influence[:, 0] - ratio * bottom.influence[:, 0]) / bottom.treated
+    np.testing.assert_allclose(found.influence[:, 0], own_way, rtol=1e-7, atol=1e-12)
+
+
+def test_less_is_what_the_method_makes_of_the_difference(rows):
+    y, treated, x, _ = rows
+    other = y**0.5 + x[:, 0]
+    found = lin(y, treated, x).less(lin(other, treated, x), 0.3)
+    whole = lin(y - 0.3 * other, treated, x)
+    assert found.effect == pytest.approx(whole.effect, rel=1e-10)
+    np.testing.assert_allclose(found.covariance, whole.covariance, rtol=1e-9)
 
 
 def test_independent_keeps_what_varies_in_all_subsets():
@@ -311,8 +336,8 @@ def few(n):
             "an arm is a single cluster; two is the least",
         ),
         (
-            lambda y, t, _: linearised_ratio(y, 1 - t, t),
-            "the denominator of the ratio sums to 0 in an arm; leave the arm out",
+            lambda y, t, _: linearised_ratio(y, 1 - t, t, difference(y, t), difference(1 - t, t)),
+            "the denominator of the ratio is not above 0 in an arm; leave the arm out",
         ),
     ],
 )

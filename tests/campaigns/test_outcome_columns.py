@@ -98,6 +98,10 @@ def test_the_outcome_before():
             {"outcomes": ["spend", "orders"], "before": {"spend": "before"}},
             "before has no column of outcome 'orders'",
         ),
+        (
+            {"outcomes": {"a": ("spend", "orders")}, "before": {"a": "before"}},
+            "outcome 'a' is a ratio and has a column before; ask for the changes of its numerator",
+        ),
         ({"outcomes": "spend", "before": {"spend": "then"}}, "no column 'then'.*outcome before"),
     ],
 )

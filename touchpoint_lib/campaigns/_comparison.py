@@ -36,7 +36,8 @@ class Plan:
     """How the effect is estimated, and what of each row it takes.
 
     ``balance`` has all covariates, of the outcome and of the propensity; ``propensity`` the known
-    chance of each treated arm, by code; ``stratum`` the stratum of each row, ``strata`` the names.
+    chance of each treated arm, by code; ``stratum`` the stratum of each row, ``strata`` the names;
+    ``columns`` the columns of all covariates.
     """
 
     method: Method
@@ -48,6 +49,7 @@ class Plan:
     propensity: dict[int, FloatArray]
     stratum: IntArray | None
     strata: list[str]
+    columns: list[Any]
     cluster: IntArray | None
 
 
@@ -138,20 +140,35 @@ class Comparison:
 
     def means(self, values: FloatArray) -> Means:
         """Return the means of the method; ``values`` are those of these rows."""
-        return self._finished(_METHODS[self.plan.method](self, values), values)
+        return self.finished(_METHODS[self.plan.method](self, values), np.abs(values).max())
+
+    def spent(self, values: FloatArray) -> Means:
+        """Return what the treated cost, a fact, beside what as many of the control would have.
+
+        Of the control by the method: who was contacted may be another sort of customer.
+        """
+        sent = difference(values, self.treated)
+        if not values[self.treated == 0].any():
+            return sent
+        control = self.means(values)
+        influence = np.column_stack([sent.influence[:, 0], control.influence[:, 1]])
+        return Means(sent.treated, control.control, influence.T @ influence, sent.df, influence)
 
     def plain(self, values: FloatArray) -> Means | None:
         """Return the means without adjustment, None without a control."""
         if self.plan.method == "before_after":
             return None
-        return self._finished(difference(values, self.treated), values)
+        return self.finished(difference(values, self.treated), np.abs(values).max())
 
-    def _finished(self, means: Means, values: FloatArray) -> Means:
-        """Return the means with the covariance of clusters, and none of mere rounding."""
+    def finished(self, means: Means, largest: float) -> Means:
+        """Return the means with the covariance of clusters, and none of mere rounding.
+
+        ``largest`` is the largest of the values, without its sign.
+        """
         cluster = self.plan.cluster
         if cluster is not None:
             means = means.clustered(cluster[self.rows], self.treated)
-        if (means.variance * len(values)) ** 0.5 <= _ROUNDING * np.abs(values).max():
+        if (means.variance * len(self.rows)) ** 0.5 <= _ROUNDING * largest:
             return replace(means, covariance=np.zeros((2, 2)))
         return means
 

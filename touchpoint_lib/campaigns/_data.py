@@ -101,6 +101,13 @@ def _place(labels: Sequence[Any], wanted: Any, problem: str) -> int:
     raise fail(problem, f"the values are {', '.join(repr(label) for label in labels[:20])}")
 
 
+def _column(data: Any, column: Any, remedy: str) -> Any:
+    check_columns(data, [column], "data", remedy)
+    if data.columns.nlevels > 1:
+        raise fail("the columns of data have names of several levels", "give each a single name")
+    return data[column]
+
+
 def read_values(data: Any, column: Any, what: str = "outcome") -> FloatArray:
     """Return a column as finite numbers; True is 1.
 
@@ -110,8 +117,7 @@ def read_values(data: Any, column: Any, what: str = "outcome") -> FloatArray:
         If the column is missing or not numeric, a value is missing or infinite, or the largest is
         so large or small that its square is not a number.
     """
-    check_columns(data, [column], "data", f"name the {what} by its column")
-    values = data[column]
+    values = _column(data, column, f"name the {what} by its column")
     if isinstance(values.dtype, pd.BooleanDtype | pd.Int64Dtype | pd.Float64Dtype):
         values = values.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan)
     found = check_values(f"{what} {column!r}", values, index=data.index)
@@ -132,8 +138,7 @@ def read_codes(data: Any, column: Any, what: str) -> tuple[IntArray, list[Any]]:
     InputError
         If the column is missing, has a missing value, or labels of different types.
     """
-    check_columns(data, [column], "data", f"name the column of the {what}")
-    values = data[column]
+    values = _column(data, column, f"name the column of the {what}")
     try:
         code, labels = pd.factorize(values)
     except TypeError:
@@ -175,12 +180,11 @@ def read_covariates(data: Any, columns: Iterable[str]) -> Design:
     names: list[str] = []
     parts: list[FloatArray] = []
     for column in as_names("covariates", columns):
-        check_columns(data, [column], "data", "name the covariates by their columns")
-        values = data[column]
+        values = _column(data, column, "name the covariates by their columns")
         if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_bool_dtype(
             values.dtype
         ):
-            names.append(column)
+            names.append(str(column))
             parts.append(read_values(data, column, "covariate")[None])
             continue
         if values.dtype.kind in "mM":

@@ -23,7 +23,7 @@ from touchpoint_lib.campaigns._propensity import Link
 
 METHODS = ("difference", "cuped", "lin", "stratified", "aipw", "did", "before_after")
 #: Methods that adjust by covariates, and cannot do without.
-_ADJUSTED = ("cuped", "lin", "stratified", "aipw")
+ADJUSTED = ("cuped", "lin", "stratified", "aipw")
 #: Methods that may stand where no lots were drawn.
 _WITHOUT_LOTS = ("aipw", "did", "before_after")
 
@@ -51,7 +51,7 @@ def check_call(
             "costs are given where nobody drew lots, with the effect on all",
             'what the campaign earned is the effect on the treated: pass estimand="treated"',
         )
-    if method in _ADJUSTED and not given["covariates"]:
+    if method in ADJUSTED and not given["covariates"]:
         raise fail(f"method {method!r} needs covariates", "name columns from before the campaign")
     wants_before = method in ("did", "before_after")
     if wants_before and not given["before"]:
@@ -62,9 +62,13 @@ def check_call(
     only_for = {
         "before": (wants_before, 'method "did" or "before_after"'),
         "estimand": (method == "aipw", 'method "aipw"'),
-        "treatment_covariates": (method == "aipw", 'method "aipw"'),
+        "treatment_covariates": (
+            method == "aipw" and not given["propensity"],
+            'method "aipw" without propensity',
+        ),
         "caps": (not wants_before, "a method without before"),
         "placebo": (not wants_before, "a method without before (event_study shows the trend)"),
+        "link": (method == "aipw" and not given["propensity"], 'method "aipw" without propensity'),
         "propensity": (method == "aipw", 'method "aipw" (shares= tells the design)'),
         "shares": (method != "before_after", "a comparison with a control"),
         "covariates": (method != "before_after", "a comparison with a control"),
@@ -120,6 +124,7 @@ def read_plan(
         stratum=stratum,
         strata=labels,
         cluster=None if cluster is None else read_codes(data, cluster, "cluster")[0],
+        columns=[*names, *more],
     )
 
 
@@ -188,8 +193,13 @@ def designed_shares(
         if not randomised or method in ("did", "before_after"):
             return None
         if method == "aipw":
-            known = isinstance(propensity, float | int)
-            return np.array([1 - propensity, propensity]) if known else None
+            given = propensity if isinstance(propensity, Mapping) else {arms.labels[1]: propensity}
+            if any(one is None or isinstance(one, str) for one in given.values()):
+                return None
+            odds = np.ones(len(arms.labels))
+            for label, chance in given.items():
+                odds[arms.pair(label)] = chance / (1 - chance)
+            return odds / odds.sum()
         return np.full(len(arms.labels), 1 / len(arms.labels))
     if not isinstance(shares, Mapping):
         raise fail(f"shares is {shares!r}", "pass a mapping from each arm to its share")

@@ -55,6 +55,17 @@ class Means:
         both = self.covariance
         return max(float(both[0, 0] + both[1, 1] - 2 * both[0, 1]), 0.0)
 
+    def less(self, other: Means, times: float = 1.0) -> Means:
+        """Return the means of this less ``times`` another outcome of the same rows."""
+        influence = self.influence - times * other.influence
+        return Means(
+            self.treated - times * other.treated,
+            self.control - times * other.control,
+            influence.T @ influence,
+            self.df,
+            influence,
+        )
+
     def clustered(self, cluster: IntArray, treated: FloatArray) -> Means:
         """Return the same means with a covariance by sums of clusters.
 
@@ -90,23 +101,33 @@ def independent(matrix: FloatArray, *subsets: FloatArray) -> list[int]:
     kept: list[int] = []
     if not matrix.shape[1]:
         return kept
-    scale = np.abs(matrix).max(axis=0)
-    scaled = matrix / np.where(scale > 0, scale, 1.0)
-    grams = [_gram(scaled, weight) for weight in (subsets or (None,))]
+    scale = np.maximum(matrix.max(axis=0), -matrix.min(axis=0))
+    grams = [_gram(matrix, weight, scale) for weight in (subsets or (None,))]
+    # No column has less left over than the smallest eigenvalue.
+    if min(float(np.linalg.eigvalsh(gram)[0]) for gram in grams) > _DEPENDENT:
+        return list(range(matrix.shape[1]))
     for column in range(matrix.shape[1]):
         if all(_left_over(gram, kept, column) > _DEPENDENT for gram in grams):
             kept.append(column)
     return kept
 
 
-def _gram(matrix: FloatArray, weight: FloatArray | None) -> FloatArray:
-    """Return the correlations of the columns, 0 where one does not vary."""
-    rows = matrix if weight is None else matrix[weight > 0]
+def rows_of(matrix: FloatArray, weight: FloatArray) -> FloatArray:
+    """Return the rows that weigh something, stored by columns as the matrix is."""
+    return np.take(matrix.T, np.flatnonzero(weight), axis=1).T
+
+
+def _gram(matrix: FloatArray, weight: FloatArray | None, scale: FloatArray) -> FloatArray:
+    """Return the correlations of the columns, 0 where one does not vary.
+
+    ``scale`` is the largest value of each column, without its sign.
+    """
+    rows = matrix if weight is None else rows_of(matrix, weight)
     centred = rows - rows.mean(axis=0)
     gram = centred.T @ centred
     size = np.sqrt(np.diag(gram))
     # What is left of a constant after its mean is taken off is rounding.
-    size = np.where(size > 1e-12 * len(rows) ** 0.5, size, np.inf)
+    size = np.where(size > 1e-12 * len(rows) ** 0.5 * scale, size, np.inf)
     return gram / size / size[:, None]
 
 
@@ -119,17 +140,25 @@ def _left_over(gram: FloatArray, kept: list[int], column: int) -> float:
     return own - float(beside @ np.linalg.solve(gram[np.ix_(kept, kept)], beside))
 
 
-def linearised_ratio(above: FloatArray, below: FloatArray, treated: FloatArray) -> FloatArray:
+def linearised_ratio(
+    above: FloatArray, below: FloatArray, treated: FloatArray, top: Means, bottom: Means
+) -> FloatArray:
     """Return values whose mean in each arm is the ratio of means, and its error the ratio's.
 
     R + (above - R below) / mean(below), the delta method (Deng, Knoblich and Lu 2018, eq. 2).
+    ``top`` and ``bottom`` are the means of both, by the method that is to average the values: about
+    other means the ratio would be wrong where the arms differ in more than the contact.
     """
     values = np.empty_like(above)
-    for rows in (treated == 1, treated == 0):
-        mean = below[rows].mean()
-        if mean == 0:
-            raise TooFewError("the denominator of the ratio sums to 0 in an arm; leave the arm out")
-        ratio = above[rows].mean() / mean
+    for rows, over, mean in (
+        (treated == 1, top.treated, bottom.treated),
+        (treated == 0, top.control, bottom.control),
+    ):
+        if mean <= 0:
+            raise TooFewError(
+                "the denominator of the ratio is not above 0 in an arm; leave the arm out"
+            )
+        ratio = over / mean
         values[rows] = ratio + (above[rows] - ratio * below[rows]) / mean
     return values
 
@@ -197,8 +226,7 @@ def lin(y: FloatArray, treated: FloatArray, matrix: FloatArray) -> Means:
     variance of the average covariates (Negi and Wooldridge 2021, section 3).
     """
     n, k = len(y), matrix.shape[1] + 1
-    centred = matrix - matrix.mean(axis=0)
-    design = with_intercept(centred)
+    design = with_intercept(matrix)
     means, variances, sizes = np.empty(2), np.empty(2), np.empty(2)
     influence = np.empty((n, 2))
     for place, indicator in enumerate((treated, 1 - treated)):
@@ -208,10 +236,10 @@ def lin(y: FloatArray, treated: FloatArray, matrix: FloatArray) -> Means:
             raise TooFewError(
                 f"an arm has {size:.0f} rows for {k} coefficients; leave out covariates"
             )
-        slope, inverse = _least_squares(y[rows], design[rows])
+        slope, inverse = _least_squares(y[rows], rows_of(design, indicator))
         residual = (y - design @ slope) * indicator
         own = design @ inverse[0] * residual * np.sqrt(size / (size - k))
-        influence[:, place] = own + centred @ slope[1:] / n
+        influence[:, place] = own + design[:, 1:] @ slope[1:] / n
         means[place], sizes[place] = slope[0], size
         variances[place] = own @ own
     return Means(
@@ -278,8 +306,7 @@ def aipw(
     ``on_treated`` averages over the treated instead of all rows.
     """
     n = len(y)
-    # Far from zero the normal equations would lose digits.
-    design = with_intercept(matrix - matrix.mean(axis=0))
+    design = with_intercept(matrix)
     fitted = propensity if isinstance(propensity, Propensity) else None
     chance = propensity.chance if isinstance(propensity, Propensity) else propensity
     share = float(treated.mean())
@@ -297,12 +324,13 @@ def aipw(
             means[0] = y @ treated / treated.sum()
             influence[:, 0] = treated * (y - means[0]) / (share * n)
             continue
-        slope, inverse = _least_squares(y[rows], design[rows])
-        residual = y - design @ slope
+        slope, inverse = _least_squares(y[rows], rows_of(design, indicator))
+        predicted = design @ slope
+        residual = y - predicted
         # To whom the average belongs, and how often a row of the arm stands for one of them.
         target = treated / share if on_treated else np.ones(n)
         weight = indicator * (chance / share if on_treated else 1.0) / own
-        values = target * (design @ slope) + weight * residual
+        values = target * predicted + weight * residual
         means[place] = values.mean()
         influence[:, place] = (values - target * means[place]) / n
         by_slope = (target - weight) @ design / n
@@ -311,5 +339,5 @@ def aipw(
             # How the weight times its denominator, squared, changes with the chance.
             change = 1 / share if on_treated else (-1.0, 1.0)[place]
             by_chance = indicator * residual * change / own**2 * fitted.slope
-            influence[:, place] += fitted.influence @ (by_chance @ fitted.design) / n**2
+            influence[:, place] += fitted.influence(by_chance @ fitted.design) / n**2
     return Means(float(means[0]), float(means[1]), influence.T @ influence, float("inf"), influence)

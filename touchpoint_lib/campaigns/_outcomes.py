@@ -103,6 +103,11 @@ def _read(
             )
     else:
         values = read_values(data, spec)
+    if below is not None and before is not None:
+        raise fail(
+            f"outcome {name!r} is a ratio and has a column before",
+            "ask for the changes of its numerator and of its denominator",
+        )
     cap = np.nan if caps is None or name not in caps else _cap(name, caps[name], values)
     if below is not None and not np.isnan(cap):
         raise fail(f"outcome {name!r} is a ratio and has a cap", "cap outcomes that are columns")

@@ -14,6 +14,8 @@ from touchpoint_lib.campaigns._comparison import Comparison
 from touchpoint_lib.campaigns._estimates import (
     Means,
     TooFewError,
+    cluster_sums,
+    difference,
     linearised_ratio,
     n_groups,
 )
@@ -93,14 +95,16 @@ def t_quantile(level: float, df: float) -> float:
 def _fieller(means: Means, q: float) -> tuple[float, float]:
     """Return the bounds of treated / control - 1 (Fieller 1954).
 
-    They hold 0 where those of the effect do; infinite where the control's mean may be 0.
+    They hold 0 where those of the effect do; without end where the control's mean may be 0.
     """
     if means.control <= 0:
         return np.nan, np.nan
-    (vt, cov), (_, vc) = means.covariance
-    a = means.control**2 - q**2 * vc
-    b = means.treated * means.control - q**2 * cov
-    c = means.treated**2 - q**2 * vt
+    # In units of the control's mean.
+    ratio = means.treated / means.control
+    (vt, cov), (_, vc) = means.covariance / means.control / means.control
+    a = 1 - q**2 * vc
+    b = ratio - q**2 * cov
+    c = ratio**2 - q**2 * vt
     if a <= 0:
         return -np.inf, np.inf
     root = max(b**2 - a * c, 0.0) ** 0.5
@@ -115,6 +119,7 @@ def comparison_row(
     costs: RowCosts | None,
     within: str,
     with_money: bool,
+    randomised: bool,
 ) -> Found:
     """Return a row; where a segment is too small for the method, its figures are NaN.
 
@@ -134,15 +139,16 @@ def comparison_row(
         notes = [f"not estimated: {str(error).split(';')[0]}"]
         return Found(row | _overlap(None), notes, None)
     row |= effect_columns(means, level)
-    plain = one.plain(_values(one, outcome, outcome.capped, changes=False))
+    plain = one.plain(_values(one, outcome, outcome.capped, plain=True))
     if plain is not None and plain.variance > 0:
         row["variance_reduction"] = 1 - means.variance / plain.variance
     n_treated = float(one.treated.sum())
+    # A ratio is of no total that one could add to, and an effect on others none of the contacted.
+    no_total = outcome.below is not None or (
+        one.plan.method == "aipw" and one.plan.estimand == "all" and not randomised
+    )
     for name, source in (("total", "effect"), ("low", "ci_low"), ("high", "ci_high")):
-        # A ratio is of no total that one could add to.
-        row[f"incremental_{name}"] = (
-            np.nan if outcome.below is not None else n_treated * row[source]
-        )
+        row[f"incremental_{name}"] = np.nan if no_total else n_treated * row[source]
     if one.plan.method == "did":
         # Relative to a change would say nothing.
         row |= dict.fromkeys(_RELATIVE, np.nan)
@@ -152,10 +158,8 @@ def comparison_row(
     if costs is not None:
         row |= money_row(
             costs,
-            one.rows,
-            one.treated,
+            one,
             _values(one, outcome, outcome.values),
-            one.means,
             quantile=t_quantile(level, means.df),
             whole=not within,
         )
@@ -163,13 +167,19 @@ def comparison_row(
 
 
 def _values(
-    one: Comparison, outcome: Outcome, values: FloatArray, *, changes: bool = True
+    one: Comparison, outcome: Outcome, values: FloatArray, *, plain: bool = False
 ) -> FloatArray:
-    """Return what is averaged, of the rows of the comparison."""
+    """Return what is averaged, of the rows of the comparison; ``plain`` for no method."""
     here = values[one.rows]
     if outcome.below is not None:
-        return linearised_ratio(here, outcome.below[one.rows], one.treated)
-    if outcome.before is not None and changes:
+        below = outcome.below[one.rows]
+        # CUPED has one slope for both arms, of the values about the plain ratios.
+        if plain or one.plan.method == "cuped":
+            top, bottom = difference(here, one.treated), difference(below, one.treated)
+        else:
+            top, bottom = one.means(here), one.means(below)
+        return linearised_ratio(here, below, one.treated, top, bottom)
+    if outcome.before is not None and not plain:
         return here - outcome.before[one.rows]
     return here
 
@@ -196,10 +206,12 @@ def _beware(
     """Return what a careful reader would ask about this row."""
     notes = []
     if means.variance == 0:
-        return ["the outcome does not vary: no interval"]
+        notes.append("the outcome does not vary within the arms: no interval")
     if one.plan.method == "before_after":
         notes.append("a change since before in the contacted alone, not an effect")
-    if outcome.is_binary:
+    if means.variance == 0:
+        pass
+    elif outcome.is_binary:
         cases = [
             each @ arm for each in (values, 1 - values) for arm in (one.treated, 1 - one.treated)
         ]
@@ -208,20 +220,25 @@ def _beware(
                 f"an arm has {min(cases):.0f} rows with the outcome, or without it: the interval "
                 "is rough"
             )
-    elif abs(_skewness(means)) > _SKEWED:
-        notes.append(
-            "a few large values carry the effect: declare a cap before you look (caps=), and read "
-            "the interval with care"
-        )
+    elif abs(_skewness(one, means)) > _SKEWED:
+        # Ratios and changes have no cap.
+        may_cap = outcome.below is None and outcome.before is None and np.isnan(outcome.cap)
+        remedy = "declare a cap before you look (caps=), and " if may_cap else ""
+        notes.append(f"a few large values carry the effect: {remedy}read the interval with care")
     if not np.isnan(outcome.cap):
         notes.append(
             f"{row['n_capped']:,} values above the cap of {outcome.cap:,.6g} count as the cap "
             "(money is not capped)"
         )
     if one.plan.cluster is not None:
-        groups = n_groups(one.plan.cluster[one.rows])
+        cluster = one.plan.cluster[one.rows]
+        groups = n_groups(cluster)
+        # The smaller arm decides where lots were drawn for clusters.
+        least = min(n_groups(cluster[one.treated == arm]) for arm in (0, 1) if arm in one.treated)
         if groups < _FEW_CLUSTERS:
             notes.append(f"{groups} clusters are few: the interval may be too narrow")
+        elif least < _FEW_CLUSTERS / 2:
+            notes.append(f"an arm has {least} clusters, which are few: the interval is too narrow")
     if row["overlap_high"] > 1 - _THIN or (
         # For the treated alone, others who would hardly be contacted weigh next to nothing.
         row["overlap_low"] < _THIN and one.plan.estimand == "all"
@@ -237,9 +254,11 @@ def _beware(
     return notes
 
 
-def _skewness(means: Means) -> float:
+def _skewness(one: Comparison, means: Means) -> float:
     """Return the third standardised moment of the error of the effect."""
     influence = means.influence[:, 0] - means.influence[:, 1]
+    if one.plan.cluster is not None:
+        influence = cluster_sums(influence[:, None], one.plan.cluster[one.rows])[:, 0]
     squares = influence * influence
     return float(squares @ influence / squares.sum() ** 1.5)
 

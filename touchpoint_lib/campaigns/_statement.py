@@ -22,21 +22,24 @@ def statement(
     over = "" if window is None else f", over {window:g} days"
     adjusted = {
         "cuped": "; what covariates explained before is taken off, for narrower intervals",
-        "lin": "; covariates narrow the intervals, and need not be right",
+        "lin": "; regressions on covariates narrow the intervals, and need not be right",
         "stratified": "; it is averaged over strata in the shares of all customers",
-        "aipw": "; covariates narrow the intervals, and need not be right",
+        "aipw": "; regressions on covariates narrow the intervals, and need not be right",
     }.get(plan.method, "")
+    if plan.estimand == "treated":
+        adjusted = ", averaged over the contacted" + adjusted
     if plan.method == "did":
         found = (
-            "The difference of the changes is the effect on the contacted only if both arms would "
-            "have changed alike without the contact. The time before can speak against that, and "
-            "cannot prove it. Customers who are chosen for what they did shortly before (silence, "
-            "a large order) do not change like others."
+            f"The difference of the changes is the effect on the contacted{over} only if both arms "
+            "would have changed alike without the contact. The time before can speak against "
+            "that, and cannot prove it. Customers who are chosen for what they did shortly before "
+            "(silence, a large order) do not change like others."
         )
         if randomised:
             found = (
                 "Chance decided who was contacted, as you say, so that both arms would have "
-                f"changed alike: the difference of the changes is the effect of the contact{over}."
+                "changed alike: the difference of the changes is the effect of assigning a "
+                f"customer to them{over}."
             )
     elif randomised:
         found = (
@@ -45,10 +48,10 @@ def statement(
             "like these, at that time, and says nothing about what comes later."
         )
     else:
-        names = ", ".join(dict.fromkeys(name.split("=")[0] for name in plan.balance.names))
+        names = ", ".join(map(str, plan.columns))
         whom = "the contacted" if plan.estimand == "treated" else "all these customers"
         found = (
-            f"Nobody drew lots. The figures are the effect on {whom}{over} only if, among "
+            f"Nobody drew lots. The figures are the effect on {whom}{over}, only if, among "
             f"customers alike in {names}, chance decided who was contacted. Whatever else "
             "decided it, and bears on the outcome, is in the figures too, and these data cannot "
             "tell how much: only a holdout can."
@@ -59,11 +62,13 @@ def statement(
 def _placebo(placebo: pd.DataFrame, level: float) -> str:
     if placebo.empty:
         return ""
+    if placebo["p_adjusted"].isna().all():
+        return " The outcomes from before the campaign do not vary, and tell nothing."
     bad = placebo[placebo["p_adjusted"] < 1 - level]
     if bad.empty:
         return " On the outcomes from before the campaign the arms do not differ clearly."
-    names = ", ".join(dict.fromkeys(bad["outcome"]))
+    names = ", ".join(dict.fromkeys(map(str, bad["outcome"])))
     return (
         f" The arms differ in {names} from before the campaign, where it can have had no effect: "
-        "the comparison is biased, by about as much as that shows."
+        "the comparison is biased, by how much in the outcomes this cannot tell."
     )

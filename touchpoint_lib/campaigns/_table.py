@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array
-from scipy.special import chdtrc
+from scipy.special import chdtrc, fdtrc
 
 from touchpoint_lib._checks import FloatArray, IntArray, fail
 from touchpoint_lib.campaigns._balance import balance_rows, sample_ratio_p
@@ -99,7 +99,7 @@ def comparisons_table(
             }
             beware = suspicious(about, randomised=randomised)
             for number, outcome in enumerate(outcomes):
-                row, notes, means = _row(one, outcome, money, level, segment)
+                row, notes, means = _row(one, outcome, money, level, segment, randomised)
                 if segment.by:
                     there = [] if means is None else [_part(one, means)]
                     effects.setdefault((number, segment.by), []).extend(there)
@@ -133,7 +133,12 @@ def comparisons_table(
 
 
 def _row(
-    one: Comparison, outcome: Outcome, money: dict[str, RowCosts], level: float, segment: Segment
+    one: Comparison,
+    outcome: Outcome,
+    money: dict[str, RowCosts],
+    level: float,
+    segment: Segment,
+    randomised: bool,
 ) -> tuple[dict[str, Any], list[str], Means | None]:
     try:
         found = comparison_row(
@@ -143,6 +148,7 @@ def _row(
             costs=money.get(outcome.name),
             within=segment.by,
             with_money=bool(money),
+            randomised=randomised,
         )
     except (TooFewError, OverlapError) as error:
         raise type(error)(f"arm {one.arm_name!r} beside the control: {error}") from None
@@ -156,6 +162,7 @@ class _Part:
 
     effect: float
     variance: float
+    df: float
     influence: FloatArray
     cluster: IntArray
 
@@ -163,11 +170,11 @@ class _Part:
 def _part(one: Comparison, means: Means) -> _Part:
     if one.plan.cluster is None:
         none = np.empty(0, dtype=np.int64)
-        return _Part(means.effect, means.variance, np.empty(0), none)
+        return _Part(means.effect, means.variance, means.df, np.empty(0), none)
     cluster = one.plan.cluster[one.rows]
     groups = n_groups(cluster)
     influence = (means.influence[:, 0] - means.influence[:, 1]) * (groups / (groups - 1)) ** 0.5
-    return _Part(means.effect, means.variance, influence, cluster)
+    return _Part(means.effect, means.variance, means.df, influence, cluster)
 
 
 def _comparison(plan: Plan, arms: Arms, code: int, segment: Segment) -> Comparison:
@@ -191,7 +198,11 @@ def _sizes_p(plan: Plan, arms: Arms, segment: Segment, shares: FloatArray | None
 
 
 def _one_effect(found: list[_Part]) -> dict[str, float]:
-    """Return Cochran's test that all segments have one effect, also where they share clusters."""
+    """Return the test that all segments have one effect, also where they share clusters.
+
+    Cochran's Q; p by Welch (1951, Biometrika 38, eq. 24), since small segments do not know their
+    variances: by chi-square it is below 5 % for 1 in 5 of 100 equal segments of 20 customers.
+    """
     unknown = {"statistic": np.nan, "df": np.nan, "p_value": np.nan}
     if len(found) < 2:
         return {"n_segments": len(found), **unknown}
@@ -209,12 +220,22 @@ def _one_effect(found: list[_Part]) -> dict[str, float]:
     inverse = np.linalg.pinv(covariance / error / error[:, None]) / error / error[:, None]
     weights = inverse.sum(axis=1)
     statistic = float(effects @ inverse @ effects - (weights @ effects) ** 2 / weights.sum())
-    df = len(found) - 1
+    statistic, df = max(statistic, 0.0), len(found) - 1
+    doubt = sum(
+        float(1 - weight) ** 2 / part.df
+        for weight, part in zip(weights / weights.sum(), found, strict=True)
+    )
+    squared = len(found) ** 2 - 1
+    p_value = (
+        fdtrc(df, squared / 3 / doubt, statistic / df / (1 + 2 * (df - 1) / squared * doubt))
+        if doubt > 0
+        else chdtrc(df, statistic)
+    )
     return {
         "n_segments": len(found),
-        "statistic": max(statistic, 0.0),
+        "statistic": statistic,
         "df": df,
-        "p_value": float(chdtrc(df, max(statistic, 0.0))),
+        "p_value": float(p_value),
     }
 
 
@@ -245,7 +266,8 @@ def _balance(one: Comparison) -> list[dict[str, Any]]:
     if not design.names:
         return []
     matrix = one.of(design)
+    cluster = None if one.plan.cluster is None else one.plan.cluster[one.rows]
     return [
         {"arm": one.arm_name, **row}
-        for row in balance_rows(design.names, matrix, one.treated, one.weights)
+        for row in balance_rows(design.names, matrix, one.treated, one.weights, cluster)
     ]

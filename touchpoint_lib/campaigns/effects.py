@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 
 from touchpoint_lib._checks import check_number, fail
-from touchpoint_lib.campaigns._comparison import Estimand, Method
+from touchpoint_lib.campaigns._comparison import Estimand, Method, Plan
 from touchpoint_lib.campaigns._data import Arms, as_names, read_arms, read_treated
-from touchpoint_lib.campaigns._design import check_call, designed_shares, read_plan
+from touchpoint_lib.campaigns._design import ADJUSTED, check_call, designed_shares, read_plan
 from touchpoint_lib.campaigns._outcomes import Outcome, read_outcomes
 from touchpoint_lib.campaigns._propensity import Link
 from touchpoint_lib.campaigns._statement import statement
@@ -72,17 +72,18 @@ def evaluate_campaign(
         is labelled so.
     covariates : columns
         From before the campaign, never an outcome. Text and categories become indicators; one that
-        is constant in the rows of a comparison, or follows from others there, is left out there and
-        named in the warnings. With "difference" and "did" they serve the balance only.
+        is constant in the rows of a comparison ("lin" and "aipw": of an arm of it), or follows from
+        others there, is left out there and named in the warnings. With "difference" and "did" they
+        serve the balance only.
     treatment_covariates : columns, optional
         Those of the propensity of "aipw"; ``covariates`` by default.
     link : {"logit", "probit"}
         Of the propensity.
     propensity : number, column or mapping by arm, optional
-        With "aipw": known chance of being in the treated arm rather than the control, in (0, 1).
-        None fits it.
+        With "aipw": known chance of being in the treated arm rather than the control, in (0, 1);
+        ``link`` and ``treatment_covariates`` are of no use then. None fits it.
     segments : column or columns, optional
-        Each value makes a row of its own, beside that of all customers.
+        From before the campaign: each value makes a row of its own, beside that of all customers.
     cluster : column, optional
         What belongs together, such as the customer where a row is a contact: standard errors are
         by sums of clusters. Each arm has rows of two clusters or more.
@@ -90,7 +91,7 @@ def evaluate_campaign(
         Money. One record alone stands for the only outcome.
     window, cycle : float, optional
         Days over which the outcomes count, and of one usual repurchase cycle. A window shorter
-        than the cycle counts purchases that were merely pulled forward.
+        than the cycle counts purchases that were merely pulled forward. No cycle without window.
     level : float
         Of the intervals, in (0, 1).
     estimand : {"all", "treated"}
@@ -104,7 +105,8 @@ def evaluate_campaign(
     shares : mapping of arm to share, optional
         Of the design, for the sample-ratio test. None: those of a known ``propensity``, or equal.
     placebo : columns
-        Outcomes from before the campaign, on which it can have had no effect.
+        Outcomes from before the campaign, on which it can have had no effect; none that the method
+        adjusts for.
     randomised : bool
         False where no lots decided who was contacted: then only "aipw" and "did" are allowed, and
         the statement says what cannot be known.
@@ -116,7 +118,8 @@ def evaluate_campaign(
         (the column, "" for all customers), segment ("all"), method, n_treated, n_control,
         mean_treated and mean_control (as the method estimates them; "did": of the changes),
         effect, standard_error, ci_low, ci_high (t with Welch's degrees of freedom, normal for
-        "aipw", G - 1 with clusters), relative_lift with relative_low and relative_high (Fieller),
+        "aipw", G - 1 with clusters), relative_lift with relative_low and relative_high (Fieller;
+        infinite where the control's mean may be 0),
         p_value, p_adjusted (Holm, over all rows of all customers, and over all rows of segments),
         variance_reduction (against "difference"), detectable_effect (the smallest that 80 % of
         such experiments would find, by the standard error), cap, n_capped, incremental_total,
@@ -125,14 +128,17 @@ def evaluate_campaign(
         the arms apart), warnings. With ``costs``, in money and NaN for outcomes without:
         margin (what the effect earned), contact_cost, discount_cost (of all who redeemed; less
         what the control took off as well), fixed_cost, net_profit, roi (net profit / costs, by the
-        delta method), each estimate with _low and _high, break_even_effect (at which the net profit
-        is 0 with these costs), probability_of_profit (normal, of a flat prior).
+        delta method), each estimate with _low and _high, break_even_effect (without a cap, at
+        which the net profit is 0 with these costs; infinite where the discount takes the margin),
+        probability_of_profit (normal, of a flat prior).
 
         NaN: relative_lift where the control's mean is not above 0, and with "did", where means are
-        changes; incremental_total of ratios; interval, p and what rests on them where the outcome
-        does not vary; all figures of a segment too small for the method;
-        sample_ratio_p where nobody drew lots or the method fits the propensity, and no ``shares``
-        are given; balance_p without covariates; roi without costs.
+        changes; incremental_total of ratios, and of the effect on all where nobody drew lots;
+        interval, p, relative_lift and what rests on them where the outcome does not vary within
+        the arms; all figures of a segment too small for the method;
+        sample_ratio_p where nobody drew lots or the method fits the propensity or takes it from a
+        column, and no ``shares`` are given; balance_p without covariates, or with more of them
+        than clusters; roi without costs; cap and overlap where there is none.
 
     Raises
     ------
@@ -167,6 +173,7 @@ def evaluate_campaign(
         "before": before is not None,
         "estimand": estimand != "all",
         "treatment_covariates": treatment_covariates is not None,
+        "link": link != "logit",
         "caps": caps is not None,
         "placebo": bool(tests),
         "propensity": propensity is not None,
@@ -178,6 +185,8 @@ def evaluate_campaign(
     for name, value in (("window", window), ("cycle", cycle)):
         if value is not None:
             check_number(name, value, gt=0)
+    if cycle is not None and window is None:
+        raise fail("cycle is given without window", "say over how many days the outcomes count")
     if method == "before_after":
         if control is not None:
             raise fail('method is "before_after" with a control', "a control is worth more: use it")
@@ -204,7 +213,14 @@ def evaluate_campaign(
         propensity=propensity,
         cluster=cluster,
     )
-    everybody, *parts = read_segments(data, () if segments is None else segments)
+    before_it = read_outcomes(data, tests, None, None) if tests else []
+    _check_placebo(tests, listed, plan)
+    groups = [] if segments is None else as_names("segments", segments)
+    for name in groups:
+        if name == arm or any(name in one.columns for one in listed):
+            kind = "the arm" if name == arm else "an outcome"
+            raise fail(f"segment {name!r} is {kind}", "use columns from before the campaign")
+    everybody, *parts = read_segments(data, groups)
     settings: dict[str, Any] = {
         "shares": designed_shares(arms, shares, propensity, method=method, randomised=randomised),
         "level": level,
@@ -226,9 +242,9 @@ def evaluate_campaign(
         found.effects["warnings"] = [
             f"{old}; {note}" if old else note for old in found.effects["warnings"]
         ]
-    before_it = read_outcomes(data, tests, None, None) if tests else []
-    whole = [everybody] if before_it else []
-    checked = comparisons_table(plan, arms, before_it, whole, {}, **settings).effects
+    checked = pd.DataFrame()
+    if before_it:
+        checked = comparisons_table(plan, arms, before_it, [everybody], {}, **settings).effects
     return CampaignEvaluation(
         table=found.effects,
         balance=found.balance,
@@ -250,6 +266,18 @@ def evaluate_campaign(
             plan, randomised=randomised, window=window, placebo=checked, level=level
         ),
     )
+
+
+def _check_placebo(tests: list[Any], outcomes: list[Outcome], plan: Plan) -> None:
+    """Raise where a placebo outcome could not differ, or is what the campaign is to change."""
+    for name in tests:
+        if any(name in one.columns for one in outcomes):
+            raise fail(f"placebo {name!r} is an outcome", "use columns from before the campaign")
+        if plan.method in ADJUSTED and name in plan.columns:
+            raise fail(
+                f"placebo {name!r} is a covariate",
+                "what is adjusted for differs no more: use another outcome from before",
+            )
 
 
 def _before(outcomes: Any, before: str | Mapping[str, str] | None) -> Mapping[str, str] | None:

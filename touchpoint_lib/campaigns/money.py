@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,8 @@ import pandas as pd
 from scipy.special import ndtr
 
 from touchpoint_lib._checks import FloatArray, check_number, fail
+from touchpoint_lib.campaigns._comparison import Comparison
 from touchpoint_lib.campaigns._data import Arms, read_arms, read_values
-from touchpoint_lib.campaigns._estimates import Means
 
 MONEY_COLUMNS = (
     "margin",
@@ -170,10 +170,8 @@ def _money_column(data: pd.DataFrame, column: str, what: str) -> FloatArray:
 
 def money_row(
     row_costs: RowCosts,
-    rows: Any,
-    treated: FloatArray,
+    one: Comparison,
     values: FloatArray,
-    means: Callable[[FloatArray], Means],
     *,
     quantile: float,
     whole: bool,
@@ -184,33 +182,33 @@ def money_row(
     ----------
     row_costs
         Of all rows.
-    rows
-        Which of them the comparison is about.
-    treated
-        1 for the treated of them, 0 for the control.
+    one
+        The comparison.
     values
-        The outcome of these rows, not capped.
-    means
-        The method: means of both arms by what each row has.
+        The outcome of its rows, not capped.
     quantile
         Of the effect's distribution, for the intervals.
     whole
         Whether the comparison is about all customers, who bear the fixed cost.
     """
-    costs, n_treated = row_costs.costs, float(treated.sum())
+    costs, n_treated = row_costs.costs, float(one.treated.sum())
     earned = costs.margin * values
-    paid = (row_costs.contact + row_costs.discount)[rows]
-    gross, net = means(earned), means(earned - paid)
-    n_control = len(treated) - n_treated
-    contact, discount = (
-        # What the control took as well is not the campaign's.
-        float(each[rows] @ treated - each[rows] @ (1 - treated) * n_treated / n_control)
-        for each in (row_costs.contact, row_costs.discount)
-    )
+    gross = one.means(earned)
+    parts = [each[one.rows] for each in (row_costs.contact, row_costs.discount)]
+    # What the control took as well is not the campaign's.
+    contacts, discounts = (one.spent(each) for each in parts)
+    paid = contacts.less(discounts, -1)
+    largest = float(np.abs(earned).max() + sum(each.max() for each in parts))
+
+    def error_at(price: float) -> float:
+        """Return the standard error of what was earned less ``price`` times what was paid."""
+        return n_treated * one.finished(gross.less(paid, price), largest).variance ** 0.5
+
     fixed = float(costs.fixed) if whole else 0.0
+    contact, discount = n_treated * contacts.effect, n_treated * discounts.effect
     margin, spent = n_treated * gross.effect, contact + discount + fixed
-    margin_error = quantile * n_treated * gross.variance**0.5
-    profit, error = margin - spent, n_treated * net.variance**0.5
+    margin_error = quantile * error_at(0)
+    profit, error = margin - spent, error_at(1)
     bounds = profit - quantile * error, profit + quantile * error
     # A discount a unit of the outcome grows with the effect.
     rate = 0.0 if isinstance(costs.discount, str) else float(costs.discount)
@@ -220,8 +218,7 @@ def money_row(
     if spent > 0:
         roi = profit / spent
         # The delta method: what is spent varies with what is earned.
-        varies = means(earned - (1 + roi) * paid).variance ** 0.5
-        roi_error = quantile * n_treated * varies / spent
+        roi_error = quantile * error_at(1 + roi) / spent
     return {
         "margin": margin,
         "margin_low": margin - margin_error,

@@ -33,12 +33,14 @@ class CampaignEvaluation:
         A row an outcome, arm and segment: see `evaluate_campaign`.
     balance : DataFrame
         A row an arm and covariate, over all segments: arm, covariate, mean_treated, mean_control,
-        standardised_difference (in standard deviations), p_value, and with weights
-        weighted_difference, that is left behind them. Empty without covariates.
+        standardised_difference (in standard deviations), p_value (with ``cluster`` by its sums),
+        and with weights weighted_difference, that is left behind them. Infinite where a covariate
+        tells the arms apart. Empty without covariates.
     interactions : DataFrame
-        A row an outcome, arm and column of segments: n_segments, statistic (Cochran's Q, the Wald
-        test that all segments have one effect), df, p_value, p_adjusted (Holm). Empty without
-        segments.
+        A row an outcome, arm and column of segments: n_segments, statistic (Cochran's Q, of the
+        test that all segments have one effect), df, p_value (Welch 1951, by the degrees of freedom
+        of each segment), p_adjusted (Holm). Empty without segments; NaN where less than two of
+        them have an effect with an error.
     placebo : DataFrame
         As ``table``, of outcomes from before the campaign, on which it can have had no effect.
     n_rows : int
