@@ -1092,3 +1092,22 @@ def test_notes_list_each_warning_once():
         row = found.table.iloc[first]
         place = f"region {row['segment']}" if row["segment_by"] else "all customers"
         assert where == f"bought, {row['arm']}, {place}"
+
+
+def test_money_is_that_of_the_treated_where_chances_differ():
+    data = experiment()
+    data["chance"] = np.where(np.arange(len(data)) % 2, 0.4, 0.6)
+    asked = {
+        "arm": "arm",
+        "control": "holdout",
+        "outcomes": "spend",
+        "method": "aipw",
+        "covariates": data.columns.difference(["arm", "spend", "chance"])[:1].tolist(),
+        "propensity": "chance",
+    }
+    assert tp.evaluate_campaign(data, **asked).to_frame()["incremental_total"].isna().all()
+    costs = tp.CampaignCosts(margin=1)
+    with pytest.raises(InputError, match="not everybody had the same chance"):
+        tp.evaluate_campaign(data, **asked, costs=costs)
+    row = tp.evaluate_campaign(data, **asked, costs=costs, estimand="treated").to_frame().iloc[0]
+    assert row["net_profit"] == pytest.approx(row["effect"] * row["n_treated"])

@@ -52,6 +52,11 @@ class Plan:
     columns: list[Any]
     cluster: IntArray | None
 
+    def on_others(self, *, randomised: bool) -> bool:
+        """Whether the effect is that on all where others than chance alone were contacted."""
+        varies = any(np.ptp(chance) > 0 for chance in self.propensity.values())
+        return self.method == "aipw" and self.estimand == "all" and (varies or not randomised)
+
 
 @dataclass(frozen=True, eq=False)
 class Comparison:

@@ -46,11 +46,6 @@ def check_call(
             f"method is {method!r} where no lots decided who was contacted",
             'use "aipw" with the covariates that did, or "did" with the outcome before',
         )
-    if given["costs"] and not randomised and method == "aipw" and estimand == "all":
-        raise fail(
-            "costs are given where nobody drew lots, with the effect on all",
-            'what the campaign earned is the effect on the treated: pass estimand="treated"',
-        )
     if method in ADJUSTED and not given["covariates"]:
         raise fail(f"method {method!r} needs covariates", "name columns from before the campaign")
     wants_before = method in ("did", "before_after")

@@ -166,22 +166,23 @@ def linearised_ratio(
 def difference(y: FloatArray, treated: FloatArray) -> Means:
     """Return the means of both arms with Welch's covariance."""
     means, variances, sizes = np.empty(2), np.empty(2), np.empty(2)
-    influence = np.empty((len(y), 2))
-    for place, indicator in enumerate((treated, 1 - treated)):
+    influence = np.empty((2, len(y)))
+    for place, (indicator, own) in enumerate(zip((treated, 1 - treated), influence, strict=True)):
         n = indicator.sum()
         if n < 2:
             raise TooFewError(f"an arm has {n:.0f} rows; two is the least")
         mean = float(y @ indicator / n)
+        np.subtract(y, mean, out=own)
+        own *= indicator
         # Scaled such that the sum of squares is s^2 / n.
-        influence[:, place] = indicator * (y - mean) / np.sqrt(n * (n - 1))
-        means[place], sizes[place] = mean, n
-        variances[place] = influence[:, place] @ influence[:, place]
+        own /= np.sqrt(n * (n - 1))
+        means[place], sizes[place], variances[place] = mean, n, own @ own
     return Means(
         float(means[0]),
         float(means[1]),
         np.diag(variances),
         _welch(variances, sizes),
-        influence,
+        influence.T,
     )
 
 

@@ -139,14 +139,10 @@ def comparison_row(
         notes = [f"not estimated: {str(error).split(';')[0]}"]
         return Found(row | _overlap(None), notes, None)
     row |= effect_columns(means, level)
-    plain = one.plain(_values(one, outcome, outcome.capped, plain=True))
-    if plain is not None and plain.variance > 0:
-        row["variance_reduction"] = 1 - means.variance / plain.variance
+    row["variance_reduction"] = _variance_reduction(one, outcome, means)
     n_treated = float(one.treated.sum())
     # A ratio is of no total that one could add to, and an effect on others none of the contacted.
-    no_total = outcome.below is not None or (
-        one.plan.method == "aipw" and one.plan.estimand == "all" and not randomised
-    )
+    no_total = outcome.below is not None or one.plan.on_others(randomised=randomised)
     for name, source in (("total", "effect"), ("low", "ci_low"), ("high", "ci_high")):
         row[f"incremental_{name}"] = np.nan if no_total else n_treated * row[source]
     if one.plan.method == "did":
@@ -164,6 +160,14 @@ def comparison_row(
             whole=not within,
         )
     return Found(row, _beware(one, outcome, values, means, row, within), means)
+
+
+def _variance_reduction(one: Comparison, outcome: Outcome, means: Means) -> float:
+    """Return the share of the plain difference's variance that the method takes away."""
+    if one.plan.method == "difference":
+        return 0.0 if means.variance > 0 else np.nan
+    plain = one.plain(_values(one, outcome, outcome.capped, plain=True))
+    return 1 - means.variance / plain.variance if plain and plain.variance > 0 else np.nan
 
 
 def _values(

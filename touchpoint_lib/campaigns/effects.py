@@ -133,9 +133,9 @@ def evaluate_campaign(
         probability_of_profit (normal, of a flat prior).
 
         NaN: relative_lift where the control's mean is not above 0, and with "did", where means are
-        changes; incremental_total of ratios, and of the effect on all where nobody drew lots;
-        interval, p, relative_lift and what rests on them where the outcome does not vary within
-        the arms; all figures of a segment too small for the method;
+        changes; incremental_total of ratios, and of the effect on all where not all had the same
+        chance; interval, p, relative_lift and what rests on them where the outcome does not vary
+        within the arms; all figures of a segment too small for the method;
         sample_ratio_p where nobody drew lots or the method fits the propensity or takes it from a
         column, and no ``shares`` are given; balance_p without covariates, or with more of them
         than clusters; roi without costs; cap and overlap where there is none.
@@ -220,6 +220,11 @@ def evaluate_campaign(
         if name == arm or any(name in one.columns for one in listed):
             kind = "the arm" if name == arm else "an outcome"
             raise fail(f"segment {name!r} is {kind}", "use columns from before the campaign")
+    if costs is not None and plan.on_others(randomised=randomised):
+        raise fail(
+            "costs are given with the effect on all, where not everybody had the same chance",
+            'what the campaign earned is the effect on the treated: pass estimand="treated"',
+        )
     everybody, *parts = read_segments(data, groups)
     settings: dict[str, Any] = {
         "shares": designed_shares(arms, shares, propensity, method=method, randomised=randomised),

@@ -201,8 +201,12 @@ def money_row(
     largest = float(np.abs(earned).max() + sum(each.max() for each in parts))
 
     def error_at(price: float) -> float:
-        """Return the standard error of what was earned less ``price`` times what was paid."""
-        return n_treated * one.finished(gross.less(paid, price), largest).variance ** 0.5
+        """Return the standard error of what was earned less ``price`` times what was paid.
+
+        NaN where nothing varies.
+        """
+        variance = one.finished(gross.less(paid, price), largest).variance
+        return n_treated * variance**0.5 if variance > 0 else np.nan
 
     fixed = float(costs.fixed) if whole else 0.0
     contact, discount = n_treated * contacts.effect, n_treated * discounts.effect

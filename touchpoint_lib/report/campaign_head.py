@@ -30,6 +30,8 @@ from touchpoint_lib.report.headline import Headline, Tile
 
 #: Arms that have tiles of their own; of more, the best one has.
 _MOST_ARMS = 2
+#: Where there is no spread to take one from.
+_NO_INTERVAL = "no interval: the outcome does not vary"
 
 
 def campaign_headline(
@@ -164,7 +166,7 @@ def _effect_tile(
     )
     bounds = f"{about['level']:.0%}: {low} to {high}"
     if np.isnan(row["ci_low"]):
-        bounds = "no interval: the outcome does not vary"
+        bounds = _NO_INTERVAL
     if known:
         beside = f"the truth: {known[0]}"
     elif about["method"] == "before_after":
@@ -184,7 +186,9 @@ def _profit_tile(row: Mapping[Any, Any], level: float) -> Tile:
     return Tile(
         f"Net profit: {row['arm']}",
         f"{row['net_profit']:,.0f}",
-        f"{level:.0%}: {row['net_profit_low']:,.0f} to {row['net_profit_high']:,.0f}",
+        _NO_INTERVAL
+        if np.isnan(row["net_profit_low"])
+        else f"{level:.0%}: {row['net_profit_low']:,.0f} to {row['net_profit_high']:,.0f}",
         f"margin {row['margin']:,.0f}, costs {spent:,.0f}",
     )
 
