@@ -1111,3 +1111,30 @@ def test_money_is_that_of_the_treated_where_chances_differ():
         tp.evaluate_campaign(data, **asked, costs=costs)
     row = tp.evaluate_campaign(data, **asked, costs=costs, estimand="treated").to_frame().iloc[0]
     assert row["net_profit"] == pytest.approx(row["effect"] * row["n_treated"])
+
+
+def test_a_standing_control_group_judges_all_contacts_together():
+    """The programme's effect per customer, known from the same shop without any contact."""
+    settings = {"payments": None, "parcels": None, "reviews": None}
+    shop = tp.simulate_shop(3, 4000, 365, contacts=tp.ShopContacts(control=0.3), **settings)
+    with_contacts, without = (
+        one.orders.groupby("customer_id")
+        .size()
+        .reindex(shop.customers["customer_id"], fill_value=0)
+        for one in (shop, shop.twin(contacts=None))
+    )
+    customers = shop.customers.assign(orders=with_contacts.to_numpy())
+    row = tp.evaluate_campaign(
+        customers,
+        arm="control_group",
+        control=True,
+        outcomes="orders",
+        shares={True: 0.3, False: 0.7},
+    )
+    row = row.to_frame().iloc[0]
+    gained = with_contacts.to_numpy() - without.to_numpy()
+    control = customers["control_group"].to_numpy()
+    assert not gained[control].any()
+    assert row["ci_low"] < gained[~control].mean() < row["ci_high"]
+    assert row["sample_ratio_p"] > 0.01
+    assert row["n_control"] == control.sum()
