@@ -1138,3 +1138,24 @@ def test_a_standing_control_group_judges_all_contacts_together():
     assert row["ci_low"] < gained[~control].mean() < row["ci_high"]
     assert row["sample_ratio_p"] > 0.01
     assert row["n_control"] == control.sum()
+
+
+@pytest.mark.parametrize("method", ["difference", "cuped", "lin", "stratified", "aipw", "did"])
+def test_the_data_are_left_as_they_were(method):
+    """Rows are read without a copy where a comparison has them all."""
+    data = experiment()
+    data["half"] = np.arange(len(data)) % 2
+    was = data.copy(deep=True)
+    tp.evaluate_campaign(
+        data,
+        arm="arm",
+        control="holdout",
+        outcomes="spend",
+        method=method,
+        covariates="half" if method == "stratified" else ["half", "past"],
+        before="before" if method == "did" else None,
+        costs=tp.CampaignCosts(margin=0.5, contact=0.1, discount="orders"),
+        segments="town",
+        cluster="store" if method == "difference" else None,
+    )
+    pd.testing.assert_frame_equal(data, was)

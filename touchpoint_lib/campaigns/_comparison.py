@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from touchpoint_lib.campaigns._propensity import Link, Propensity, fit_propensit
 
 Method = Literal["difference", "cuped", "lin", "stratified", "aipw", "did", "before_after"]
 Estimand = Literal["all", "treated"]
+Values = TypeVar("Values", FloatArray, IntArray)
 
 #: A standard deviation below this share of the largest value is rounding.
 _ROUNDING = 1e-13
@@ -72,7 +73,7 @@ class Comparison:
     def covariates(self) -> tuple[list[str], FloatArray]:
         """Names and values of the covariates that say something here."""
         design = self.plan.covariates
-        values = self.of(design)
+        values = self.covariates_of(design)
         # Each arm has a regression of its own with these methods.
         by_arm = self.plan.method in ("lin", "aipw")
         kept = independent(values, *((self.treated, 1 - self.treated) if by_arm else ()))
@@ -82,7 +83,7 @@ class Comparison:
     def treatment(self) -> tuple[list[str], FloatArray]:
         """Names and values of the covariates of the propensity that say something here."""
         design = self.plan.treatment
-        values = self.of(design)
+        values = self.covariates_of(design)
         kept = independent(values)
         return [design.names[column] for column in kept], _columns(values, kept)
 
@@ -91,20 +92,24 @@ class Comparison:
         """Values of all covariates that say something here."""
         if self.plan.balance is self.plan.treatment:
             return self.treatment[1]
-        values = self.of(self.plan.balance)
+        values = self.covariates_of(self.plan.balance)
         return _columns(values, independent(values))
 
-    def of(self, design: Design) -> FloatArray:
+    def covariates_of(self, design: Design) -> FloatArray:
         """Return the values of these rows."""
         whole = len(self.rows) == len(design.matrix)
         return design.matrix if whole else design.matrix.T[:, self.rows].T
+
+    def of(self, values: Values) -> Values:
+        """Return the values of these rows, without a copy where they are all."""
+        return values if len(self.rows) == len(values) else values[self.rows]
 
     @cached_property
     def propensity(self) -> Propensity | FloatArray:
         """The chance of being contacted: known, or fitted."""
         known = self.plan.propensity.get(self.arm)
         if known is not None:
-            return known[self.rows]
+            return self.of(known)
         return fit_propensity(self.treated, self.treatment[1], self.plan.link)
 
     @property
@@ -172,14 +177,14 @@ class Comparison:
         """
         cluster = self.plan.cluster
         if cluster is not None:
-            means = means.clustered(cluster[self.rows], self.treated)
+            means = means.clustered(self.of(cluster), self.treated)
         if (means.variance * len(self.rows)) ** 0.5 <= _ROUNDING * largest:
             return replace(means, covariance=np.zeros((2, 2)))
         return means
 
     def _stratified(self, values: FloatArray) -> Means:
         # A plan of this method has strata.
-        stratum = np.asarray(self.plan.stratum)[self.rows]
+        stratum = self.of(np.asarray(self.plan.stratum, dtype=np.int64))
         size = np.bincount(stratum)
         of_arm = np.bincount(stratum, weights=self.treated)
         least = np.where(size > 0, np.minimum(of_arm, size - of_arm), np.inf)

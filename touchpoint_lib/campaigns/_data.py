@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,12 @@ class Arms:
     column: str
     labels: list[Any]
     code: IntArray
+
+    @cached_property
+    def sizes(self) -> dict[Any, int]:
+        """Rows of each arm."""
+        counts = np.bincount(self.code, minlength=len(self.labels))
+        return dict(zip(self.labels, counts.tolist(), strict=True))
 
     def pair(self, treated: Any = None) -> int:
         """Return the code of the arm ``treated``; of the only one that is not the control."""

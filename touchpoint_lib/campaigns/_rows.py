@@ -174,9 +174,9 @@ def _values(
     one: Comparison, outcome: Outcome, values: FloatArray, *, plain: bool = False
 ) -> FloatArray:
     """Return what is averaged, of the rows of the comparison; ``plain`` for no method."""
-    here = values[one.rows]
+    here = one.of(values)
     if outcome.below is not None:
-        below = outcome.below[one.rows]
+        below = one.of(outcome.below)
         # CUPED has one slope for both arms, of the values about the plain ratios.
         if plain or one.plan.method == "cuped":
             top, bottom = difference(here, one.treated), difference(below, one.treated)
@@ -184,12 +184,12 @@ def _values(
             top, bottom = one.means(here), one.means(below)
         return linearised_ratio(here, below, one.treated, top, bottom)
     if outcome.before is not None and not plain:
-        return here - outcome.before[one.rows]
+        return here - one.of(outcome.before)
     return here
 
 
 def _n_capped(one: Comparison, outcome: Outcome) -> int:
-    return 0 if np.isnan(outcome.cap) else int((outcome.values[one.rows] > outcome.cap).sum())
+    return 0 if np.isnan(outcome.cap) else int((one.of(outcome.values) > outcome.cap).sum())
 
 
 def _overlap(one: Comparison | None) -> dict[str, float]:
@@ -235,7 +235,7 @@ def _beware(
             "(money is not capped)"
         )
     if one.plan.cluster is not None:
-        cluster = one.plan.cluster[one.rows]
+        cluster = one.of(one.plan.cluster)
         groups = n_groups(cluster)
         # The smaller arm decides where lots were drawn for clusters.
         least = min(n_groups(cluster[one.treated == arm]) for arm in (0, 1) if arm in one.treated)
@@ -262,7 +262,7 @@ def _skewness(one: Comparison, means: Means) -> float:
     """Return the third standardised moment of the error of the effect."""
     influence = means.influence[:, 0] - means.influence[:, 1]
     if one.plan.cluster is not None:
-        influence = cluster_sums(influence[:, None], one.plan.cluster[one.rows])[:, 0]
+        influence = cluster_sums(influence[:, None], one.of(one.plan.cluster))[:, 0]
     squares = influence * influence
     return float(squares @ influence / squares.sum() ** 1.5)
 
@@ -296,4 +296,4 @@ def covariate_balance_p(one: Comparison) -> float:
     if not matrix.shape[1]:
         return float("nan")
     cluster = one.plan.cluster
-    return balance_p(matrix, one.treated, None if cluster is None else cluster[one.rows])
+    return balance_p(matrix, one.treated, None if cluster is None else one.of(cluster))

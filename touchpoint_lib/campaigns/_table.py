@@ -38,6 +38,10 @@ class Segment:
     label: str
     rows: IntArray
 
+    def of(self, codes: IntArray) -> IntArray:
+        """Return the codes of its rows, without a copy where it has all."""
+        return codes[self.rows] if self.by else codes
+
 
 def read_segments(data: pd.DataFrame, columns: Any) -> list[Segment]:
     """Return all rows as the first segment, then those of each value of each column."""
@@ -93,7 +97,7 @@ def comparisons_table(
                 "segment": segment.label,
                 "method": plan.method,
                 "n_treated": int(one.treated.sum()),
-                "n_control": int((1 - one.treated).sum()),
+                "n_control": len(one.rows) - int(one.treated.sum()),
                 "sample_ratio_p": _sizes_p(plan, arms, segment, shares),
                 "balance_p": covariate_balance_p(one),
             }
@@ -171,24 +175,25 @@ def _part(one: Comparison, means: Means) -> _Part:
     if one.plan.cluster is None:
         none = np.empty(0, dtype=np.int64)
         return _Part(means.effect, means.variance, means.df, np.empty(0), none)
-    cluster = one.plan.cluster[one.rows]
+    cluster = one.of(one.plan.cluster)
     groups = n_groups(cluster)
     influence = (means.influence[:, 0] - means.influence[:, 1]) * (groups / (groups - 1)) ** 0.5
     return _Part(means.effect, means.variance, means.df, influence, cluster)
 
 
 def _comparison(plan: Plan, arms: Arms, code: int, segment: Segment) -> Comparison:
-    own = arms.code[segment.rows]
-    rows = segment.rows[(own == 0) | (own == code)]
-    treated = (arms.code[rows] == code).astype(np.float64)
-    return Comparison(plan, code, arms.labels[code], rows, treated)
+    rows, own = segment.rows, segment.of(arms.code)
+    if len(arms.labels) > 2:
+        mine = (own == 0) | (own == code)
+        rows, own = rows[mine], own[mine]
+    return Comparison(plan, code, arms.labels[code], rows, (own == code).astype(np.float64))
 
 
 def _sizes_p(plan: Plan, arms: Arms, segment: Segment, shares: FloatArray | None) -> float:
     """Return the p of the sample-ratio test, by clusters where lots were drawn for them."""
     if shares is None:
         return float("nan")
-    code = arms.code[segment.rows]
+    code = segment.of(arms.code)
     if plan.cluster is not None:
         pairs = np.unique(plan.cluster[segment.rows] * len(arms.labels) + code)
         groups = pairs // len(arms.labels)
@@ -265,8 +270,8 @@ def _balance(one: Comparison) -> list[dict[str, Any]]:
     design = one.plan.balance
     if not design.names:
         return []
-    matrix = one.of(design)
-    cluster = None if one.plan.cluster is None else one.plan.cluster[one.rows]
+    matrix = one.covariates_of(design)
+    cluster = None if one.plan.cluster is None else one.of(one.plan.cluster)
     return [
         {"arm": one.arm_name, **row}
         for row in balance_rows(design.names, matrix, one.treated, one.weights, cluster)

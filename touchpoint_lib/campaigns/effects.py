@@ -256,11 +256,7 @@ def evaluate_campaign(
         interactions=found.interactions,
         placebo=checked,
         n_rows=len(data),
-        arms={
-            label: int((arms.code == code).sum())
-            for code, label in enumerate(arms.labels)
-            if label is not None
-        },
+        arms={label: size for label, size in arms.sizes.items() if label is not None},
         level=level,
         method=method,
         estimand="treated" if method == "did" else estimand,

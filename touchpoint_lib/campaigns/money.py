@@ -194,7 +194,7 @@ def money_row(
     costs, n_treated = row_costs.costs, float(one.treated.sum())
     earned = costs.margin * values
     gross = one.means(earned)
-    parts = [each[one.rows] for each in (row_costs.contact, row_costs.discount)]
+    parts = [one.of(each) for each in (row_costs.contact, row_costs.discount)]
     # What the control took as well is not the campaign's.
     contacts, discounts = (one.spent(each) for each in parts)
     paid = contacts.less(discounts, -1)
