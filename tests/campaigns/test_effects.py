@@ -281,14 +281,12 @@ def test_tea_tasting_agrees():
     for name, row in ours.items():
         theirs = oracle[name]
         assert row["effect"] == pytest.approx(theirs.effect_size, rel=1e-9)
-        # Its CUPED estimates the arms' variances from pooled covariances, without residuals.
-        close = 1e-9 if name != "cuped" else 1e-3
         for ours_name, theirs_name in (
             ("ci_low", "effect_size_ci_lower"),
             ("ci_high", "effect_size_ci_upper"),
             ("p_value", "pvalue"),
         ):
-            assert row[ours_name] == pytest.approx(getattr(theirs, theirs_name), rel=close)
+            assert row[ours_name] == pytest.approx(getattr(theirs, theirs_name), rel=1e-9)
 
 
 def test_did_is_the_interaction_of_the_long_regression():
