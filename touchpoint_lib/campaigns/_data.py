@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from touchpoint_lib._checks import FloatArray, IntArray, check_columns, check_values, fail
+from touchpoint_lib._checks import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    check_columns,
+    check_values,
+    fail,
+)
 
 #: More levels than this are names of single customers, or nearly so.
 _MOST_LEVELS = 100
@@ -32,6 +39,10 @@ class Arms:
         """Rows of each arm."""
         counts = np.bincount(self.code, minlength=len(self.labels))
         return dict(zip(self.labels, counts.tolist(), strict=True))
+
+    def with_control(self, code: int) -> BoolArray:
+        """Return which rows are of the arm ``code`` or the control."""
+        return (self.code == 0) | (self.code == code)
 
     def pair(self, treated: Any = None) -> int:
         """Return the code of the arm ``treated``; of the only one that is not the control."""

@@ -157,7 +157,7 @@ def _known_chances(
         if isinstance(chance, str):
             values = read_values(data, chance, "propensity")
             # Rows of other arms play no part.
-            rows = np.flatnonzero((arms.code == 0) | (arms.code == code))
+            rows = np.flatnonzero(arms.with_control(code))
             bad = rows[(values[rows] <= 0) | (values[rows] >= 1)]
             if bad.size:
                 raise fail(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.special import ndtri, stdtr, stdtrit
 
 from touchpoint_lib._checks import FloatArray, InputError, IntArray
 from touchpoint_lib.campaigns._propensity import Propensity, with_intercept
@@ -181,7 +182,7 @@ def difference(y: FloatArray, treated: FloatArray) -> Means:
         float(means[0]),
         float(means[1]),
         np.diag(variances),
-        _welch(variances, sizes),
+        welch_df(variances, sizes),
         influence.T,
     )
 
@@ -196,7 +197,7 @@ def one_sample(y: FloatArray) -> Means:
     return Means(float(y.mean()), 0.0, influence.T @ influence, float(n - 1), influence)
 
 
-def _welch(variances: FloatArray, sizes: FloatArray) -> float:
+def welch_df(variances: FloatArray, sizes: FloatArray) -> float:
     """Return the degrees of freedom of Welch (1947) and Satterthwaite (1946)."""
     total = variances.sum()
     if total == 0:
@@ -204,6 +205,26 @@ def _welch(variances: FloatArray, sizes: FloatArray) -> float:
     # Shares of the variance, so that tiny values do not underflow when squared.
     shares = variances / total
     return float(1 / (shares**2 / (sizes - 1)).sum())
+
+
+def t_quantile(level: float, df: float) -> float:
+    """Return the two-sided quantile of Student's t, the normal one at df = inf."""
+    return float(stdtrit(df, (1 + level) / 2) if np.isfinite(df) else ndtri((1 + level) / 2))
+
+
+def tested(effect: float, error: float, df: float, level: float) -> dict[str, float]:
+    """Return effect, standard_error, ci_low, ci_high, p_value; NaN but the effect at no error."""
+    if error == 0:
+        nothing = dict.fromkeys(("standard_error", "ci_low", "ci_high", "p_value"), np.nan)
+        return {"effect": effect} | nothing
+    reach = t_quantile(level, df) * error
+    return {
+        "effect": effect,
+        "standard_error": error,
+        "ci_low": effect - reach,
+        "ci_high": effect + reach,
+        "p_value": float(2 * stdtr(df, -abs(effect) / error)),
+    }
 
 
 def cuped(y: FloatArray, treated: FloatArray, matrix: FloatArray) -> Means:
@@ -247,7 +268,7 @@ def lin(y: FloatArray, treated: FloatArray, matrix: FloatArray) -> Means:
         float(means[0]),
         float(means[1]),
         influence.T @ influence,
-        _welch(variances, sizes - k + 1),
+        welch_df(variances, sizes - k + 1),
         influence,
     )
 
@@ -285,7 +306,7 @@ def stratified(y: FloatArray, treated: FloatArray, stratum: IntArray) -> Means:
         float(means[0]),
         float(means[1]),
         influence.T @ influence,
-        _welch(variances, df + 1),
+        welch_df(variances, df + 1),
         influence,
     )
 

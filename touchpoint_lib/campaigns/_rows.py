@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtri, stdtr, stdtrit
+from scipy.special import ndtri
 
 from touchpoint_lib._checks import FloatArray
 from touchpoint_lib.campaigns._balance import balance_p
@@ -18,6 +18,8 @@ from touchpoint_lib.campaigns._estimates import (
     difference,
     linearised_ratio,
     n_groups,
+    t_quantile,
+    tested,
 )
 from touchpoint_lib.campaigns._outcomes import Outcome
 from touchpoint_lib.campaigns._propensity import OverlapError
@@ -25,8 +27,8 @@ from touchpoint_lib.campaigns.money import MONEY_COLUMNS, RowCosts, money_row
 
 #: Power at which the smallest detectable effect is stated.
 POWER = 0.8
-#: A p below which chance does not explain that arms differ.
-_SUSPICIOUS = 1e-3
+#: A p below which chance does not explain that arms differ (Fabijan et al. 2019, of their sizes).
+SUSPICIOUS = 1e-3
 #: Kohavi, Deng, Longbotham and Xu (2014): with 355 s^2 rows of skewness s a 2.5 % tail is off by
 #: at most a quarter of a point: the skewness of the mean is then 1 / sqrt(355).
 _SKEWED = 355**-0.5
@@ -76,20 +78,12 @@ def effect_columns(means: Means, level: float) -> dict[str, float]:
     error, q = variance**0.5, t_quantile(level, means.df)
     low, high = _fieller(means, q)
     return columns | {
-        "standard_error": error,
-        "ci_low": effect - q * error,
-        "ci_high": effect + q * error,
+        **tested(effect, error, means.df, level),
         "relative_lift": effect / means.control if means.control > 0 else np.nan,
         "relative_low": low,
         "relative_high": high,
-        "p_value": float(2 * stdtr(means.df, -abs(effect) / error)),
         "detectable_effect": float((ndtri((1 + level) / 2) + ndtri(POWER)) * error),
     }
-
-
-def t_quantile(level: float, df: float) -> float:
-    """Return the two-sided quantile of Student's t, the normal one at df = inf."""
-    return float(stdtrit(df, (1 + level) / 2) if np.isfinite(df) else ndtri((1 + level) / 2))
 
 
 def _fieller(means: Means, q: float) -> tuple[float, float]:
@@ -270,13 +264,13 @@ def _skewness(one: Comparison, means: Means) -> float:
 def suspicious(row: dict[str, Any], *, randomised: bool) -> list[str]:
     """Return what sizes and covariates of the arms say about the lots that were drawn."""
     notes = []
-    if row["sample_ratio_p"] < _SUSPICIOUS:
+    if row["sample_ratio_p"] < SUSPICIOUS:
         notes.append(
             "the arms do not have the sizes of the design (sample-ratio test, p "
             f"{_tiny(row['sample_ratio_p'])}): find out who is missing before you believe the "
             "effect, or tell the design with shares="
         )
-    if randomised and row["balance_p"] < _SUSPICIOUS:
+    if randomised and row["balance_p"] < SUSPICIOUS:
         notes.append(
             f"the arms differed before the campaign (p {_tiny(row['balance_p'])}): chance did not "
             "decide who was contacted"

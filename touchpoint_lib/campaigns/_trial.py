@@ -36,7 +36,7 @@ def read_trial(
     """Return the rows of two arms beside a column, or a Series on some of their index."""
     arms = read_arms(data, arm, control)
     code = arms.pair(treated)
-    own = (arms.code == 0) | (arms.code == code)
+    own = arms.with_control(code)
     if isinstance(values, pd.Series):
         check_unique(data, "data")
         check_unique(values, name)

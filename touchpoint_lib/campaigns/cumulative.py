@@ -184,7 +184,7 @@ def cumulative_effect(
     begin = _read_start(customers, start)
     moments = read_moments(f"time {time!r}", events[time])
     check_same_kind("start", begin, f"time {time!r}", moments)
-    compared = (arms.code == 0) | (arms.code == code)
+    compared = arms.with_control(code)
     ids = customers[customer][compared]
     end = _check_end(ids, begin[compared], moments, last, until)
     if first:

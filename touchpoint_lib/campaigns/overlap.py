@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import chdtrc, stdtr, stdtrit
+from scipy.special import chdtrc
 
 from touchpoint_lib._checks import FloatArray, IntArray, check_number, fail
 from touchpoint_lib.campaigns._data import Arms, read_arms, read_values
+from touchpoint_lib.campaigns._estimates import tested, welch_df
 
 
 @dataclass(frozen=True, eq=False)
@@ -342,19 +343,5 @@ def _contrast(
 ) -> dict[str, float]:
     """Return a weighted sum of means with Welch's error."""
     parts = weights**2 * variance / n
-    total = float(parts.sum())
-    effect = float((weights * mean).sum())
-    if total == 0:
-        nothing = dict.fromkeys(("standard_error", "ci_low", "ci_high", "p_value"), np.nan)
-        return {"effect": effect} | nothing
-    error = float(np.sqrt(total))
-    # Shares of the variance, so that tiny values do not underflow when squared.
-    df = 1 / ((parts / total) ** 2 / (n - 1)).sum()
-    reach = float(stdtrit(df, 0.5 + level / 2)) * error
-    return {
-        "effect": effect,
-        "standard_error": error,
-        "ci_low": effect - reach,
-        "ci_high": effect + reach,
-        "p_value": float(2 * stdtr(df, -abs(effect) / error)),
-    }
+    effect, error = float((weights * mean).sum()), float(np.sqrt(parts.sum()))
+    return tested(effect, error, welch_df(parts, n), level)

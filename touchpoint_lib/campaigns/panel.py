@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import fdtrc, stdtr, stdtrit
+from scipy.special import fdtrc
 
 from touchpoint_lib._checks import FloatArray, IntArray, check_choice, check_number, fail
 from touchpoint_lib.campaigns._data import (
@@ -20,6 +20,7 @@ from touchpoint_lib.campaigns._data import (
     read_covariates,
     read_values,
 )
+from touchpoint_lib.campaigns._estimates import tested
 from touchpoint_lib.campaigns._moments import read_moments
 
 #: What is left of a covariate below this share of the whole is rounding.
@@ -209,7 +210,7 @@ def event_study(
     y = read_values(data, outcome)
     design = read_covariates(data, [] if covariates is None else covariates)
 
-    rows = np.flatnonzero((arms.code == 0) | (arms.code == code))
+    rows = np.flatnonzero(arms.with_control(code))
     present, who = np.unique(who[rows], return_inverse=True)
     order = rows[_balanced(who, when[rows], [names[one] for one in present], periods)]
     shape = (len(present), len(periods))
@@ -387,16 +388,8 @@ def _estimate(
     effect = float(weights @ coefficients)
     error = float(np.sqrt(max(float(weights @ covariance @ weights), 0.0)))
     if error <= _ROUNDING_ERROR * spread / np.sqrt(df):
-        nothing = dict.fromkeys(("standard_error", "ci_low", "ci_high", "p_value"), np.nan)
-        return {"effect": effect} | nothing
-    reach = float(stdtrit(df, 0.5 + level / 2)) * error
-    return {
-        "effect": effect,
-        "standard_error": error,
-        "ci_low": effect - reach,
-        "ci_high": effect + reach,
-        "p_value": float(2 * stdtr(df, -abs(effect) / error)),
-    }
+        error = 0.0
+    return tested(effect, error, df, level)
 
 
 def _pretrend(

@@ -148,7 +148,7 @@ def confidence_sequence(
     y = read_values(data, outcome)
     check_columns(data, [time], "data", "name the column of when a row's outcome is known")
     moments = read_moments(f"time {time!r}", data[time])
-    taken = (arms.code == 0) | (arms.code == code)
+    taken = arms.with_control(code)
     is_treated, y, moments = arms.code[taken] == code, y[taken], moments[taken]
     if planned is None:
         planned = len(y)

@@ -114,7 +114,7 @@ def uplift_scores(
     arms = read_arms(data, arm, control)
     code = arms.pair(treated)
     check_unique(data, "data")
-    own = np.flatnonzero((arms.code == 0) | (arms.code == code))
+    own = np.flatnonzero(arms.with_control(code))
     rows, group = data.iloc[own], arms.code[own]
     y, design = read_values(rows, outcome), read_covariates(rows, covariates)
     if not design.names:

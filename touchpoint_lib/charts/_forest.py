@@ -19,8 +19,6 @@ from touchpoint_lib.charts.lifetime import error_bars
 
 #: The unit of an outcome of 0 and 1: its effects are told in percentage points.
 SHARE = "%"
-#: Below it the sizes of the arms are not those of the design (Fabijan et al. 2019).
-SUSPICIOUS = 0.001
 #: Panels side by side at most.
 WIDE = 3
 #: Height of a line of a forest.

@@ -10,10 +10,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from touchpoint_lib._checks import check_integer, fail
+from touchpoint_lib.campaigns._rows import SUSPICIOUS
 from touchpoint_lib.campaigns.result import CampaignEvaluation
 from touchpoint_lib.charts._forest import (
     LINE,
-    SUSPICIOUS,
     Panels,
     check_found,
     p_text,

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from touchpoint_lib.campaigns._rows import SUSPICIOUS
 from touchpoint_lib.campaigns.result import CampaignEvaluation
 from touchpoint_lib.charts._forest import (
     SHARE,
-    SUSPICIOUS,
     amounts,
     bounded,
     joined,
