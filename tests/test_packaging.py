@@ -32,7 +32,8 @@ def requirement(text: str) -> tuple[str, str]:
 def test_environment_and_pyproject_are_in_step() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    wanted = dict(map(requirement, project["dependencies"] + extras["lab"] + extras["test"]))
+    needed = sum(extras.values(), project["dependencies"])
+    wanted = dict(map(requirement, needed))
     wanted = {CONDA_NAMES.get(name, name): bound for name, bound in wanted.items()}
     wanted["python"] = project["requires-python"]
     lines = (ROOT / "environment.yml").read_text().split("dependencies:")[1].splitlines()

@@ -42,12 +42,13 @@ if TYPE_CHECKING:
     from touchpoint_lib.churn.leakage import screen_leakage as screen_leakage
     from touchpoint_lib.churn.model import ChurnModel as ChurnModel
     from touchpoint_lib.churn.panel import indicator_panel as indicator_panel
+    from touchpoint_lib.data.base import CustomerBase as CustomerBase
+    from touchpoint_lib.data.base import CustomerPredictions as CustomerPredictions
     from touchpoint_lib.data.datasets import fetch_hillstrom as fetch_hillstrom
     from touchpoint_lib.data.datasets import load_cdnow as load_cdnow
     from touchpoint_lib.data.datasets import load_donations as load_donations
     from touchpoint_lib.data.datasets import load_subscriptions as load_subscriptions
     from touchpoint_lib.data.quality import DataReport as DataReport
-    from touchpoint_lib.data.transactions import CustomerBase as CustomerBase
     from touchpoint_lib.data.transactions import check_transactions as check_transactions
     from touchpoint_lib.data.transactions import customer_base as customer_base
     from touchpoint_lib.data.transactions import rfm_split as rfm_split
@@ -147,15 +148,10 @@ _MODULES = {
     "churn.leakage": ["screen_leakage"],
     "churn.model": ["ChurnModel"],
     "churn.panel": ["indicator_panel"],
+    "data.base": ["CustomerBase", "CustomerPredictions"],
     "data.datasets": ["fetch_hillstrom", "load_cdnow", "load_donations", "load_subscriptions"],
     "data.quality": ["DataReport"],
-    "data.transactions": [
-        "CustomerBase",
-        "check_transactions",
-        "customer_base",
-        "rfm_split",
-        "rfm_summary",
-    ],
+    "data.transactions": ["check_transactions", "customer_base", "rfm_split", "rfm_summary"],
     "data.visits": ["purchase_days"],
     "lifetime._estimates": ["ConvergenceWarning"],
     "lifetime.beta_binomial": ["BetaGeoBetaBinomModel"],

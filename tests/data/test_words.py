@@ -8,7 +8,7 @@ import pytest
 
 from tests.data.samples import frame
 from touchpoint_lib import InputError
-from touchpoint_lib.data.transactions import open_log
+from touchpoint_lib.data.log import open_log
 from touchpoint_lib.data.words import word
 
 COLUMNS = ("customer_id", "date", "amount", "event", "category", "channel")

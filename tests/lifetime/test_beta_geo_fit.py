@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import warnings
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -9,8 +10,9 @@ import pytest
 
 import touchpoint_lib as tp
 from tests.lifetime.samples import both, one
+from touchpoint_lib.lifetime import _beta_geo_likelihood
 from touchpoint_lib.lifetime._beta_geo_likelihood import Likelihood
-from touchpoint_lib.lifetime._rows import check_rows, group
+from touchpoint_lib.lifetime._rows import Rows, check_rows, group
 
 # -- derivatives and errors ----------------------------------------------------------------------
 
@@ -26,6 +28,45 @@ def test_derivatives_equal_finite_differences(model_type: type, split: pd.DataFr
         up, down = likelihood.derivatives(theta + step), likelihood.derivatives(theta - step)
         assert gradient[i] == pytest.approx((up[0] - down[0]) / 2e-5, abs=1e-7)
         np.testing.assert_allclose(hessian[i], (up[1] - down[1]) / 2e-5, atol=1e-6)
+
+
+@both
+@pytest.mark.parametrize("k", [1, 3])
+def test_blocks_and_the_order_of_rows_do_not_matter(
+    model_type: type, k: int, split: pd.DataFrame
+) -> None:
+    rows = group(check_rows(split))
+    theta = np.log([0.4, 0.2, 0.9, 2.0])
+    chance = model_type._chance_at_first
+    expected = Likelihood(rows, 30.0, chance, k)
+    order = np.random.default_rng(1).permutation(len(rows.T))
+    # Off the grid of days, where times are looked up by another way.
+    by_value = Rows(rows.frequency, rows.recency * np.pi, rows.T * np.pi, rows.count)
+    with patch.multiple(_beta_geo_likelihood, _CACHED=7 * k, _LEAST=1):
+        for likelihood in (
+            Likelihood(rows, 30.0, chance, k),
+            Likelihood(rows.part(order), 30.0, chance, k),
+            Likelihood(by_value, 30.0 * np.pi, chance, k),
+        ):
+            found = likelihood.derivatives(theta)
+            for got, wanted in zip(found, expected.derivatives(theta), strict=True):
+                np.testing.assert_allclose(got, wanted, rtol=1e-11, atol=1e-13)
+            assert likelihood.total(theta) == pytest.approx(expected.total(theta), rel=1e-12)
+            assert likelihood.total(theta) == pytest.approx(-found[0] * likelihood.n, rel=1e-12)
+
+
+def test_a_long_unit_needs_no_long_table() -> None:
+    seconds = np.array([86_400.0 * 90, 86_400.0 * 60])
+    rows = Rows(np.array([0.0, 2.0]), np.array([0.0, 3e6]), seconds, np.ones(2))
+    assert len(Likelihood(rows, 1e6, 1).times) == 4
+
+
+def test_odds_beyond_all_floats_are_certain() -> None:
+    odds = np.array([-np.inf, -800.0, 0.0, 699.0, 800.0])
+    value, gone, stays = _beta_geo_likelihood._softplus(odds)
+    np.testing.assert_allclose(value, [0, 0, np.log(2), 699, 800], rtol=1e-15)
+    np.testing.assert_allclose(gone, [0, 0, 0.5, 1, 1], rtol=1e-15)
+    np.testing.assert_allclose(stays, [1, 1, 0.5, np.exp(-699.0), 0], atol=1e-303)
 
 
 @both

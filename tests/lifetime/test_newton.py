@@ -45,3 +45,11 @@ def test_a_slope_without_end_is_not_a_minimum() -> None:
     found = minimise(slope, np.array([0.0]))
     assert found.theta[0] > 12
     assert not (found.flat and found.curved and found.theta[0] < 12)
+
+
+def test_it_stops_at_the_goal() -> None:
+    start = np.array([6.0, -5.0])
+    rough, exact = minimise(quartic, start, 1e-2), minimise(quartic, start)
+    assert 1e-7 < np.abs(rough.gradient).max() <= 1e-2
+    assert not rough.flat
+    assert rough.steps < exact.steps

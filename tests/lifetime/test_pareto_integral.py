@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import patch
 
 import mpmath
 import numpy as np
@@ -12,6 +13,7 @@ from scipy.special import hyp2f1
 
 from tests.lifetime.pareto_oracle import exact_integral, exact_log_odds, exact_two_powers, some
 from tests.lifetime.stress import stress_params, stress_rows
+from touchpoint_lib.lifetime import _pareto_likelihood
 from touchpoint_lib.lifetime._pareto_integral import (
     DayGrid,
     TwoPowers,
@@ -290,6 +292,20 @@ def test_tables_equal_quadrature_by_row(days: float, params: tuple[float, ...]) 
         [-likelihood.derivatives(draw)[0] * 4000 for draw in draws],
         rtol=1e-12,
     )
+
+
+def test_blocks_and_the_scale_do_not_matter() -> None:
+    rows = group(cdnow_like(4000, 1))
+    theta = np.log([0.5, 10.0, 0.6, 11.0])
+    expected = Likelihood(rows).derivatives(theta)
+    scaled = theta - np.log([1, 4.0, 1, 4.0])
+    with patch.object(_pareto_likelihood, "_CACHED", 7):
+        for got, wanted in zip(Likelihood(rows, 4.0).derivatives(scaled), expected, strict=True):
+            np.testing.assert_allclose(got, wanted, rtol=1e-11, atol=1e-12)
+    total = Likelihood(rows, 4.0).totals(scaled[None])[0]
+    assert total == pytest.approx(-4000 * expected[0], rel=1e-12)
+    start, there = Likelihood(rows).start(), Likelihood(rows, 4.0).start()
+    np.testing.assert_allclose(there, start - np.log([1, 4.0, 1, 4.0]), atol=1e-12)
 
 
 def test_where_tables_do_not_serve_rows_do() -> None:

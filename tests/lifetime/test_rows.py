@@ -90,6 +90,46 @@ def test_many_distinct_times_are_hashed_not_tabled() -> None:
     assert len(group(some).T) == 5000
 
 
+def test_distinct_rows_in_order_are_taken_as_they_are() -> None:
+    age = np.arange(1.0, 70_001.0)
+    some = Rows(np.ones(70_000), np.ones(70_000), age, np.full(70_000, 2.0))
+    assert group(some) is some
+    # The last of many rows may still be one too many, or out of order.
+    for last in (69_999.0, 1.0):
+        age[-1] = last
+        grouped = group(some)
+        assert len(grouped.T) == 69_999
+        assert grouped.n_customers == 140_000
+        assert (np.diff(grouped.T) > 0).all()
+
+
+@given(rows())
+def test_days_and_runs_lead_back_to_the_rows(some: Rows) -> None:
+    days = some.days
+    # Sevenths of a week are days; the third grid is none, but for whole numbers on it by chance.
+    if days is not None:
+        np.testing.assert_allclose(days.times()[days.T], some.T, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(days.times()[days.recency], some.recency, rtol=0, atol=1e-6)
+        assert days.last == days.T.max()
+    else:
+        assert (np.abs(some.T * 7 - np.rint(some.T * 7)) > 1e-6).any()
+    lengths = np.diff(some.runs, append=len(some.T))
+    np.testing.assert_array_equal(np.repeat(some.frequency[some.runs], lengths), some.frequency)
+    assert (np.diff(some.frequency[some.runs]) != 0).all()
+
+
+def test_a_late_row_off_the_grid_is_seen() -> None:
+    age = np.full(40_000, 5.0)
+    age[-1] = 5.05
+    assert Rows(np.zeros(40_000), np.zeros(40_000), age, np.ones(40_000)).days is None
+
+
+def test_counts_are_read_whatever_their_dtype() -> None:
+    for dtype in ("int64", "float64", "Int64", "bool"):
+        counted = frame(count=[1, 0]).astype({"count": dtype})
+        np.testing.assert_array_equal(check_rows(counted).count, [1, 0])
+
+
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
@@ -102,6 +142,8 @@ def test_many_distinct_times_are_hashed_not_tabled() -> None:
         ({"recency": [3.0, 1.0]}, "frequency and recency disagree at index 'b'"),
         ({"T": ["x", "y"]}, "T is not numeric"),
         ({"count": [1, -1]}, "count is -1 at index 'b'"),
+        ({"count": [1, float("nan")]}, "count is nan at index 'b'"),
+        ({"count": [float("inf"), 1]}, "count is inf at index 'a'"),
     ],
 )
 def test_impossible_rows_are_named(columns: dict[str, list[float]], message: str) -> None:

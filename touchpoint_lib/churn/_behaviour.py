@@ -14,7 +14,7 @@ from touchpoint_lib.churn._catalogue import catalogue
 from touchpoint_lib.churn._levels import check_levels, make_levels
 from touchpoint_lib.churn._tables import customer_index, fill, make_tables, order_sums
 from touchpoint_lib.data.days import to_date, to_day, today_in
-from touchpoint_lib.data.transactions import Log, open_log
+from touchpoint_lib.data.log import Log, open_log
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from touchpoint_lib._checks import fail
-from touchpoint_lib.data import engine
-from touchpoint_lib.data.transactions import Log
+from touchpoint_lib.data.duck import local_time
+from touchpoint_lib.data.log import Log
 
 #: Levels told apart by name.
 MOST = 10
@@ -97,8 +97,7 @@ def make_levels(
             con.execute("INSERT INTO slots VALUES (?, ?)", [level, slot])
         distinct = "" if role == "event" else "DISTINCT"
         con.execute(_SLOTS.format(role=role, distinct=distinct, other=len(chosen[role])))
-    local = "moment" if tz is None else engine.dialect("local", "moment", zone=tz)
-    hour = _HOUR.format(local=f"CAST({local} AS TIMESTAMP)")
+    hour = _HOUR.format(local=f"CAST({local_time('moment', tz)} AS TIMESTAMP)")
     if levels is None:
         timed = bool(con.execute(f"SELECT 1 FROM {rows} AND {hour} > 0 LIMIT 1").fetchall())
     else:

@@ -16,7 +16,7 @@ from touchpoint_lib._checks import BoolArray, FloatArray, fail
 from touchpoint_lib.churn._indicator import Indicator
 from touchpoint_lib.data import engine
 from touchpoint_lib.data.days import FIRST_DAY
-from touchpoint_lib.data.transactions import Log
+from touchpoint_lib.data.log import Log
 
 _CALENDAR = """((({day} + 3) % 7 + 7) % 7) AS weekday, EXTRACT(day FROM {date}) AS month_day,
     EXTRACT(month FROM {date}) AS month"""

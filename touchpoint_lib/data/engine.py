@@ -1,32 +1,22 @@
-"""The engine: one private DuckDB connection a log, and the SQL that turns it into customers.
+"""From a log to customers in SQL, the same text for every engine.
 
-A log is first copied into the compact table ``log``; one counting query then says what is wrong
-with it, and the summary reads the table ``days``, in which they are summed. Days are whole
-numbers since 1970-01-01: weeks and date differences mean different things in different engines.
+A log is brought into one form, ``log``; one counting query then says what is wrong with it, and the
+summary reads the table ``days``, in which it is summed. Days are whole numbers since 1970-01-01:
+weeks and date differences mean different things in different engines. No literal has a decimal
+point: to Spark that is a DECIMAL.
 """
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
-import duckdb
+import pandas as pd
 import pyarrow as pa
 
 from touchpoint_lib._checks import UNIT_DAYS, Unit, fail
 from touchpoint_lib.data.days import FIRST_DAY
-from touchpoint_lib.data.sources import WORD_ROLES, attach, empty_log, quote
-
-#: The few expressions in which engines differ.
-DIALECT = {
-    "day": "CAST(date_diff('day', DATE '1970-01-01', CAST({0} AS DATE)) AS INTEGER)",
-    "local": "timezone('{zone}', {0})",
-    "finite": "isfinite({0})",
-    "nan": "isnan({0})",
-}
+from touchpoint_lib.data.sources import WORD_ROLES, empty_log
 
 _SIGNED = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 _NUMBERS = (*_SIGNED, *(f"U{name}" for name in _SIGNED), "FLOAT", "DOUBLE", "DECIMAL")
@@ -35,10 +25,64 @@ _AWARE = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS")
 _IDS = (*_NUMBERS, *_TIMES, *_AWARE, "VARCHAR", "ENUM", "UUID", "BOOLEAN")
 #: The type of a column in which every value is missing.
 _NULL = ('"NULL"', "NULL")
+#: What a model sees of a customer.
+DISTINCT = ("frequency", "recency", "T")
+
+
+class Engine(Protocol):
+    """Tables by name, and the few expressions in which engines differ."""
+
+    def day(self, moment: str, zone: str | None) -> str:
+        """Return the days from 1970-01-01 to a time, as an expression."""
+
+    def finite(self, value: str) -> str:
+        """Return whether a number is neither NaN nor infinite, as an expression."""
+
+    def quote(self, name: str) -> str:
+        """Return a name as an identifier."""
+
+    def attach(self, source: Any, columns: dict[str, str]) -> dict[str, str]:
+        """Make ``source`` readable as the table ``source``; return the types by role."""
+
+    def keep_log(self, query: str) -> None:
+        """Make ``log`` of the attached source."""
+
+    def drop_log(self) -> None:
+        """Drop ``log`` and ``source``."""
+
+    def make(self, name: str, query: str) -> None:
+        """Compute a table."""
+
+    def view(self, name: str, query: str) -> None:
+        """Define a table that is computed wherever it is read."""
+
+    def drop(self, *names: str) -> None:
+        """Drop tables that `make` made."""
+
+    def fetch(self, query: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a small result."""
+
+    def frame(self, table: str, order: Sequence[str]) -> pd.DataFrame:
+        """Return a table as a frame, sorted."""
+
+    def rows(self, table: str, order: Sequence[str]) -> Any:
+        """Return a table as what the engine's users know: sorted, where order lasts."""
+
+    def upload(self, values: pa.Table) -> str:
+        """Make a table of some values; return its name."""
+
+    def write_parquet(self, table: str, path: str) -> None:
+        """Write a table to Parquet."""
+
+    def close(self) -> None:
+        """Give everything back."""
+
 
 # What each customer did on each day: all that the summaries and the search for duplicates need.
-_DAYS = """SELECT id, day, {bought} AS bought, {returned} AS returned, {visit} AS visit,
-    {discounted} AS discounted, COUNT(*) AS entries, {lines} AS lines
+# In small types: of a large log it is the largest table.
+_DAYS = """SELECT id, day, {bought} AS bought, {returned} AS returned,
+    CAST({visit} AS TINYINT) AS visit, CAST({discounted} AS TINYINT) AS discounted,
+    CAST(COUNT(*) AS INTEGER) AS entries, CAST({lines} AS INTEGER) AS lines
 FROM {rows}
 GROUP BY id, day"""
 
@@ -127,75 +171,37 @@ _MERGED_ORDERS = """(
 ) AS merged"""
 
 
-def dialect(name: str, value: str, **more: str) -> str:
-    """Return the engine's expression ``name`` applied to ``value``."""
-    return DIALECT[name].format(value, **more)
-
-
-def stage(source: Any, columns: dict[str, str], tz: str | None) -> duckdb.DuckDBPyConnection:
-    """Copy a source into the table ``log`` of a new connection.
+def stage(engine: Engine, source: Any, columns: dict[str, str], tz: str | None) -> None:
+    """Bring a source into the one form of ``log``.
 
     Parameters
     ----------
+    engine
+        In which ``log`` is made: id, moment, day (since 1970-01-01; null where there is none),
+        amount, discount (0 where there is no such column) and order_id; category, channel and
+        event (as text) where there are such columns.
     source
-        Anything that :func:`touchpoint_lib.data.sources.attach` takes.
+        What the engine can attach.
     columns
         The source's column name for the roles id and moment, and for amount, discount, order_id,
         category, channel and event where there are such columns.
     tz
         The time zone whose calendar days count, for time-zone-aware times.
 
-    Returns
-    -------
-    duckdb.DuckDBPyConnection
-        With the table ``log``: id, moment, day (since 1970-01-01; null where there is none),
-        amount, discount (0 where there is no such column) and order_id; category, channel and
-        event (as text) where there are such columns.
-
     Raises
     ------
     InputError
         If the source cannot be read, is empty, or a column is of an unusable type.
     """
-    con = duckdb.connect(
-        config={
-            # Nothing is fetched from a network, and no Python variable is taken for a table.
-            "autoinstall_known_extensions": False,
-            "python_enable_replacements": False,
-            "preserve_insertion_order": False,
-            "temp_directory": str(Path(tempfile.gettempdir()) / "touchpoint_lib"),
-        }
-    )
-    with _readable(source):
-        attach(con, source, columns)
-        relation = con.table("source")
-        types = {
-            role: str(kind) for role, kind in zip(relation.columns, relation.types, strict=True)
-        }
-        _check_types(con, types, columns, tz)
-        con.execute(f"CREATE TEMP TABLE log AS {_staging(types, tz)}")
-        con.execute("DROP VIEW source")
-        con.execute("DROP TABLE IF EXISTS csv")
-    if not con.execute("SELECT 1 FROM log LIMIT 1").fetchall():
+    types = engine.attach(source, columns)
+    _check_types(engine, types, columns, tz)
+    engine.keep_log(_staging(engine, types, tz))
+    if not engine.fetch("SELECT 1 FROM log LIMIT 1"):
         raise empty_log()
-    return con
-
-
-@contextmanager
-def _readable(source: Any) -> Iterator[None]:
-    """Turn what DuckDB or Arrow say about a source that they cannot read into an InputError."""
-    try:
-        yield
-    except (duckdb.Error, pa.ArrowException) as error:
-        name = repr(str(source)) if isinstance(source, str | Path) else "the log"
-        raise fail(
-            f"{name} cannot be read ({' '.join(str(error).split()[:40])})",
-            "correct it (text files must be UTF-8), or read it with pandas and pass the frame",
-        ) from error
 
 
 def _check_types(
-    con: duckdb.DuckDBPyConnection, types: dict[str, str], columns: dict[str, str], tz: str | None
+    engine: Engine, types: dict[str, str], columns: dict[str, str], tz: str | None
 ) -> None:
     """Raise unless each column is of a type that its role can use."""
     for role, kind in types.items():
@@ -204,7 +210,7 @@ def _check_types(
             continue
         if role in ("amount", "discount") and plain not in _NUMBERS:
             raise fail(
-                f"column {name!r} is {kind}{_example(con, role)}, not numeric",
+                f"column {name!r} is {kind}{_example(engine, role)}, not numeric",
                 "convert it to numbers first, with pd.to_numeric(...)",
             )
         if role in ("id", "order_id", *WORD_ROLES) and (plain not in _IDS or "[" in kind):
@@ -213,7 +219,7 @@ def _check_types(
             continue
         if plain not in _TIMES + _AWARE:
             raise fail(
-                f"column {name!r} is {kind}{_example(con, role)}",
+                f"column {name!r} is {kind}{_example(engine, role)}",
                 "convert it to dates first, with pd.to_datetime(...)",
             )
         if plain in _AWARE and tz is None:
@@ -228,64 +234,80 @@ def _check_types(
             )
 
 
-def _example(con: duckdb.DuckDBPyConnection, role: str) -> str:
+def _example(engine: Engine, role: str) -> str:
     """Return the first value of a column, as a part of a message."""
-    found = con.execute(
-        f"SELECT CAST({role} AS VARCHAR) FROM source WHERE {role} IS NOT NULL LIMIT 1"
-    ).fetchall()
+    found = engine.fetch(
+        f"SELECT CAST({role} AS STRING) FROM source WHERE {role} IS NOT NULL LIMIT 1"
+    )
     return f", the first value {found[0][0]!r}" if found else ""
 
 
-def _staging(types: dict[str, str], tz: str | None) -> str:
+def _staging(engine: Engine, types: dict[str, str], tz: str | None) -> str:
     """Return the SELECT that brings the columns into one form."""
 
     def known(role: str) -> str:
         """A NaN id and an empty text id are no ids."""
         if types[role] in _NULL:
-            return "CAST(NULL AS VARCHAR)"
+            return "CAST(NULL AS STRING)"
         if types[role] in ("FLOAT", "DOUBLE"):
-            return f"CASE WHEN {dialect('nan', role)} THEN NULL ELSE {role} END"
+            return f"CASE WHEN isnan({role}) THEN NULL ELSE {role} END"
         if types[role].startswith(("VARCHAR", "ENUM")):
-            return f"NULLIF(CAST({role} AS VARCHAR), '')"
+            return f"NULLIF(CAST({role} AS STRING), '')"
         return role
 
     moment = "CAST(NULL AS DATE)" if types["moment"] in _NULL else "moment"
     # An infinite time has no day: the engine returns null.
-    day = dialect("day", moment if tz is None else dialect("local", moment, zone=tz))
+    day = engine.day(moment, tz)
     amount, discount = (
         f"CAST({role if role in types else 0} AS DOUBLE)" for role in ("amount", "discount")
     )
-    order_id = known("order_id") if "order_id" in types else "CAST(NULL AS VARCHAR)"
-    words = (f", CAST({known(role)} AS VARCHAR) AS {role}" for role in WORD_ROLES if role in types)
+    order_id = known("order_id") if "order_id" in types else "CAST(NULL AS STRING)"
+    words = (f", CAST({known(role)} AS STRING) AS {role}" for role in WORD_ROLES if role in types)
     return (
         f"SELECT {known('id')} AS id, {moment} AS moment, {day} AS day, {amount} AS amount,"
         f" {discount} AS discount, {order_id} AS order_id{''.join(words)} FROM source"
     )
 
 
-def faults(today: int) -> dict[str, str]:
+def join_values(engine: Engine, values: pa.Table) -> str:
+    """Define a table of the customers with values of their distinct rows; return its name.
+
+    ``values`` has the columns frequency, recency and T, and those that are joined.
+    """
+    uploaded = engine.upload(values)
+    names = ", ".join(name for name in values.column_names if name not in DISTINCT)
+    equal = " AND ".join(f"customers.{name} = {uploaded}.{name}" for name in DISTINCT)
+    engine.view(
+        f"joined_{uploaded}",
+        f"SELECT /*+ BROADCAST({uploaded}) */ customers.*, {names}"
+        f" FROM customers JOIN {uploaded} ON {equal}",
+    )
+    return f"joined_{uploaded}"
+
+
+def faults(engine: Engine, today: int) -> dict[str, str]:
     """Return the condition of each fault that ``on_bad`` decides; ``today`` is a day number."""
     return {
         "null_customer": "id IS NULL",
         # Python's calendar begins with the year 1.
         "null_time": f"(day IS NULL OR day < {FIRST_DAY})",
-        "null_amount": f"(amount IS NULL OR NOT {dialect('finite', 'amount')})",
-        "null_discount": f"(discount IS NULL OR NOT {dialect('finite', 'discount')})",
+        "null_amount": f"(amount IS NULL OR NOT {engine.finite('amount')})",
+        "null_discount": f"(discount IS NULL OR NOT {engine.finite('discount')})",
         "future_rows": f"(day IS NOT NULL AND day > {today})",
     }
 
 
-def count(con: duckdb.DuckDBPyConnection, today: int) -> dict[str, int | None]:
+def count(engine: Engine, today: int) -> dict[str, int | None]:
     """Count rows and faults of ``log`` in one pass, and its duplicates in a second.
 
     Returns the counts by name, and first_day, last_day and first_purchase, the day numbers of the
     usable rows (None without any). Marks the usable rows in the view ``usable``, and sums them by
     customer and day in the table ``days``.
     """
-    conditions = faults(today)
+    conditions = faults(engine, today)
     usable = f"NOT ({' OR '.join(conditions.values())})"
     # Only finite amounts have a sign.
-    amount = f"{dialect('finite', 'amount')} AND amount"
+    amount = f"{engine.finite('amount')} AND amount"
     sums = {
         "usable_rows": usable,
         **conditions,
@@ -293,35 +315,36 @@ def count(con: duckdb.DuckDBPyConnection, today: int) -> dict[str, int | None]:
         "negative_amount": f"{amount} < 0",
         "discounted": "discount > 0",
     }
-    selected = ["COUNT(*) AS rows"]
-    selected += [f"SUM(CASE WHEN {test} THEN 1 ELSE 0 END) AS {k}" for k, test in sums.items()]
-    selected += [
-        f"MIN(CASE WHEN {usable} THEN day END) AS first_day",
-        f"MAX(CASE WHEN {usable} THEN day END) AS last_day",
-        f"MIN(CASE WHEN {usable} AND amount >= 0 THEN day END) AS first_purchase",
-    ]
-    relation = con.sql(f"SELECT {', '.join(selected)} FROM log")
-    counts: dict[str, int | None] = dict(zip(relation.columns, relation.fetchall()[0], strict=True))
+    selected = {"rows": "COUNT(*)"}
+    selected |= {name: f"SUM(CASE WHEN {test} THEN 1 ELSE 0 END)" for name, test in sums.items()}
+    selected |= {
+        "first_day": f"MIN(CASE WHEN {usable} THEN day END)",
+        "last_day": f"MAX(CASE WHEN {usable} THEN day END)",
+        "first_purchase": f"MIN(CASE WHEN {usable} AND amount >= 0 THEN day END)",
+    }
+    found = _one(engine, f"SELECT {', '.join(selected.values())} FROM log")
+    counts: dict[str, int | None] = dict(zip(selected, found, strict=True))
     faultless = counts["usable_rows"] == counts["rows"]
-    con.execute(
-        f"CREATE TEMP VIEW usable AS SELECT * FROM log{'' if faultless else f' WHERE {usable}'}"
-    )
+    engine.view("usable", f"SELECT * FROM log{'' if faultless else f' WHERE {usable}'}")
     _sum_days(
-        con, "usable", returns=bool(counts["negative_amount"]), discounts=bool(counts["discounted"])
+        engine,
+        "usable",
+        returns=bool(counts["negative_amount"]),
+        discounts=bool(counts["discounted"]),
     )
     # A row with a fault may repeat another: then all of them are searched.
     rows = _SHARED_DAYS if faultless else "log"
-    counts["duplicate_rows"] = _one(con, _DUPLICATE_ROWS.format(rows=rows))[0]
+    counts["duplicate_rows"] = _one(engine, _DUPLICATE_ROWS.format(rows=rows))[0]
     del counts["discounted"]
     return counts
 
 
-def _sum_days(con: duckdb.DuckDBPyConnection, rows: str, *, returns: bool, discounts: bool) -> None:
+def _sum_days(engine: Engine, rows: str, *, returns: bool, discounts: bool) -> None:
     """Make the table ``days`` of ``rows``, which may hold ``returns`` and ``discounts`` or not."""
     # A constant is not summed: each sum over a large log is felt.
     terms = {
         "bought": "SUM(amount)",
-        "returned": "0.0",
+        "returned": "CAST(0 AS TINYINT)",
         "visit": "1",
         "discounted": "0",
         "lines": "COUNT(*)",
@@ -335,59 +358,61 @@ def _sum_days(con: duckdb.DuckDBPyConnection, rows: str, *, returns: bool, disco
         terms["lines"] = "COUNT(CASE WHEN amount >= 0 THEN 1 END)"
     if discounts:
         terms["discounted"] = f"MAX(CASE WHEN {bought} AND discount > 0 THEN 1 ELSE 0 END)"
-    con.execute(f"CREATE OR REPLACE TEMP TABLE days AS {_DAYS.format(rows=rows, **terms)}")
+    engine.make("days", _DAYS.format(rows=rows, **terms))
 
 
-def open_window(con: duckdb.DuckDBPyConnection, until: int) -> dict[str, int]:
+def open_window(engine: Engine, until: int) -> dict[str, int]:
     """Make the view ``observed`` of the usable rows up to ``until``.
 
     Returns how many rows lie behind it, and how many rows only repeat an order.
     """
-    con.execute(
-        "CREATE TEMP VIEW observed AS SELECT id, day, amount, discount, order_id"
-        f" FROM usable WHERE day <= {until}"
+    engine.view(
+        "observed",
+        f"SELECT id, day, amount, discount, order_id FROM usable WHERE day <= {until}",
     )
     return {
-        "after_until": _one(con, f"SELECT COUNT(*) FROM log WHERE day > {until}")[0],
-        "duplicate_orders": _one(con, _DUPLICATE_ORDERS)[0],
+        "after_until": _one(engine, f"SELECT COUNT(*) FROM log WHERE day > {until}")[0],
+        "duplicate_orders": _one(engine, _DUPLICATE_ORDERS)[0],
     }
 
 
-def offending(con: duckdb.DuckDBPyConnection, column: str) -> tuple[int, float]:
+def offending(engine: Engine, column: str) -> tuple[int, float]:
     """Return how many observed rows have a negative ``column``, and the least value."""
-    found = _one(con, f"SELECT COUNT(*), MIN({column}) FROM observed WHERE {column} < 0")
+    found = _one(engine, f"SELECT COUNT(*), MIN({column}) FROM observed WHERE {column} < 0")
     return found[0], found[1]
 
 
-def conflicting_orders(con: duckdb.DuckDBPyConnection) -> tuple[int, Any]:
+def conflicting_orders(engine: Engine) -> tuple[int, Any]:
     """Return how many order ids stand for different purchases, and one of them."""
-    found = _one(con, _CONFLICTING_ORDERS)
+    found = _one(engine, _CONFLICTING_ORDERS)
     return found[0], found[1]
 
 
-def merge_orders(con: duckdb.DuckDBPyConnection) -> None:
+def merge_orders(engine: Engine) -> None:
     """Sum the days again, each order once."""
-    _sum_days(con, _MERGED_ORDERS, returns=True, discounts=True)
+    _sum_days(engine, _MERGED_ORDERS, returns=True, discounts=True)
 
 
-def _one(con: duckdb.DuckDBPyConnection, sql: str) -> tuple[Any, ...]:
+def _one(engine: Engine, sql: str) -> tuple[Any, ...]:
     """Return the only row of a result."""
-    return con.sql(sql).fetchall()[0]
+    return engine.fetch(sql)[0]
 
 
 def summarise(
-    con: duckdb.DuckDBPyConnection,
+    engine: Engine,
     *,
     net: bool,
     unit: Unit,
     until: int,
+    customer: str,
+    columns: Sequence[str],
     split: int | None = None,
 ) -> None:
     """Make the table ``customers`` from ``days``, one row a customer.
 
-    With ``split`` its summary knows only the rows up to that day, and the columns
-    holdout_frequency, holdout_amount and holdout_duration describe those after it.
-    The log is dropped: what remains is small.
+    The id is named ``customer``, and of the rest it has ``columns``. With ``split`` its summary
+    knows only the rows up to that day, and the columns holdout_frequency, holdout_amount and
+    holdout_duration describe those after it. The log is dropped: what remains is small.
 
     Raises
     ------
@@ -397,40 +422,28 @@ def summarise(
     days = NET_DAYS if net else PURCHASE_DAYS
     unit_days = int(UNIT_DAYS[unit])
     end = until if split is None else split
-    summary = _SUMMARY.format(
+    query = _SUMMARY.format(
         days=days.format(after=FIRST_DAY - 1, until=end), until=end, unit_days=unit_days
     )
-    if split is None:
-        con.execute(f"CREATE TEMP TABLE customers AS {summary}")
-    else:
-        con.execute(f"CREATE TEMP TABLE calibration AS {summary}")
-        holdout = _HOLDOUT.format(days=days.format(after=split, until=until))
-        con.execute(f"CREATE TEMP TABLE holdout AS {holdout}")
-        joined = _SPLIT.format(until=until, split=split, unit_days=unit_days)
-        con.execute(f"CREATE TEMP TABLE customers AS {joined}")
-        con.execute("DROP TABLE calibration")
-        con.execute("DROP TABLE holdout")
-    con.execute("DROP TABLE days")
-    con.execute("DROP TABLE log")
-    if not con.execute("SELECT 1 FROM customers LIMIT 1").fetchall():
+    if split is not None:
+        engine.view("calibration", query)
+        engine.view("holdout", _HOLDOUT.format(days=days.format(after=split, until=until)))
+        query = _SPLIT.format(until=until, split=split, unit_days=unit_days)
+    named = ", ".join([f"id AS {engine.quote(customer)}", *columns])
+    engine.make("customers", f"SELECT {named} FROM ({query}) AS summary")
+    # All of them, so that an engine that waits until it is asked has computed every one.
+    [(n_customers,)] = engine.fetch("SELECT COUNT(*) FROM customers")
+    engine.drop_log()
+    engine.drop("days")
+    if not n_customers:
         raise fail(
             "no purchase is left: every one in the window was returned",
             'look at the negative amounts, or pass returns="drop"',
         )
 
 
-def rows(
-    con: duckdb.DuckDBPyConnection, customer: str, columns: list[str]
-) -> duckdb.DuckDBPyRelation:
-    """Return ``columns`` of the customers, sorted by id, the id under the name ``customer``."""
-    return con.sql(
-        f"SELECT id AS {quote(customer)}, {', '.join(columns)} FROM customers ORDER BY id"
-    )
-
-
-def unique(con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
+def unique(engine: Engine) -> pd.DataFrame:
     """Return the distinct (frequency, recency, T) with how many customers share them."""
-    return con.sql(
-        "SELECT frequency, recency, T, COUNT(*) AS count FROM customers"
-        " GROUP BY frequency, recency, T ORDER BY frequency, recency, T"
-    )
+    keys = ", ".join(DISTINCT)
+    engine.view("distinct_rows", f"SELECT {keys}, COUNT(*) AS count FROM customers GROUP BY {keys}")
+    return engine.frame("distinct_rows", DISTINCT)

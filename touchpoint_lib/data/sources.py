@@ -8,6 +8,7 @@ and, where asked for, ``amount``, ``discount``, ``order_id``, ``category``, ``ch
 from __future__ import annotations
 
 import glob
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,8 @@ def attach(con: duckdb.DuckDBPyConnection, source: Any, columns: dict[str, str])
     con
         The connection that will read it.
     source
-        pandas or polars frame, pyarrow table or reader, DuckDB relation, path or glob.
+        pandas or polars frame, pyarrow table or reader, DuckDB relation, Spark DataFrame (whose
+        columns are brought here), path or glob.
     columns
         The source's column name for each role.
 
@@ -58,7 +60,7 @@ def attach(con: duckdb.DuckDBPyConnection, source: Any, columns: dict[str, str])
         con.register("source", _as_arrow(source, columns))
 
 
-def _require(columns: dict[str, str], present: list[Any]) -> None:
+def require_columns(columns: Mapping[str, str], present: list[Any]) -> None:
     """Raise unless every wanted column is there exactly once."""
     missing = [name for name in columns.values() if name not in present]
     if missing:
@@ -76,22 +78,24 @@ def _as_arrow(source: Any, columns: dict[str, str]) -> Any:
     """Return the wanted columns of an in-memory source as an Arrow table or reader."""
     names = list(columns.values())
     if isinstance(source, pd.DataFrame):
-        _require(columns, list(source.columns))
+        require_columns(columns, list(source.columns))
         return pa.table({role: _column(name, source[name]) for role, name in columns.items()})
     if type(source).__module__.startswith("polars") and hasattr(source, "collect_schema"):
-        _require(columns, source.collect_schema().names())
+        require_columns(columns, source.collect_schema().names())
         picked = source.select(names)
         frame = picked.collect() if hasattr(picked, "collect") else picked
         return frame.to_arrow().rename_columns(list(columns))
     if isinstance(source, duckdb.DuckDBPyRelation):
         # It lives in another connection: stream it over.
-        _require(columns, source.columns)
+        require_columns(columns, source.columns)
         return _project(source, columns).to_arrow_reader()
+    if is_spark(source):
+        return spark_columns(source, columns).toArrow()
     if isinstance(source, pa.Table):
-        _require(columns, source.column_names)
+        require_columns(columns, source.column_names)
         return source.select(names).rename_columns(list(columns))
     if isinstance(source, pa.RecordBatchReader):
-        _require(columns, source.schema.names)
+        require_columns(columns, source.schema.names)
         schema = pa.schema(
             [source.schema.field(name).with_name(role) for role, name in columns.items()]
         )
@@ -103,7 +107,7 @@ def _as_arrow(source: Any, columns: dict[str, str]) -> Any:
     raise fail(
         f"the log is a {type(source).__name__}",
         "pass a pandas or polars frame, a pyarrow Table or RecordBatchReader, a DuckDB relation, "
-        "or the path of a Parquet or CSV file",
+        "a Spark DataFrame, or the path of a Parquet or CSV file",
     )
 
 
@@ -147,7 +151,7 @@ def _attach_files(con: duckdb.DuckDBPyConnection, path: str, columns: dict[str, 
     # of the first file, 2.5 to 2 (Parquet).
     if lower.endswith(_PARQUET):
         relation = con.read_parquet(literal, union_by_name=True)
-        _require(columns, relation.columns)
+        require_columns(columns, relation.columns)
         _project(relation, columns).create_view("source")
     elif any(Path(file).stat().st_size for file in files):
         _attach_csv(con, path, literal, columns)
@@ -166,7 +170,7 @@ def _attach_csv(
     options: dict[str, Any] = {"header": True, "union_by_name": True}
     if path.lower().endswith(".tsv"):
         options["sep"] = "\t"
-    _require(columns, con.read_csv(files, all_varchar=True, **options).columns)
+    require_columns(columns, con.read_csv(files, all_varchar=True, **options).columns)
     text = {name: "VARCHAR" for role, name in columns.items() if role in _TEXT_ROLES}
     # sample_size=-1: types are decided by all rows; a late 2.5 among integers would be rounded.
     relation = con.read_csv(files, dtype=text, sample_size=-1, **options)
@@ -197,6 +201,32 @@ def _attach_csv(
     con.table("csv").project(", ".join(replaced.get(role, role) for role in columns)).create_view(
         "source"
     )
+
+
+def is_parquet(source: Any) -> bool:
+    """Return whether ``source`` is the path or glob of Parquet files."""
+    return isinstance(source, str | Path) and str(source).lower().endswith(_PARQUET)
+
+
+def is_spark(source: Any) -> bool:
+    """Return whether ``source`` is a Spark DataFrame, without importing pyspark."""
+    kind = type(source)
+    return kind.__module__.startswith("pyspark.sql") and kind.__name__ == "DataFrame"
+
+
+def spark_columns(source: Any, columns: Mapping[str, str]) -> Any:
+    """Return the wanted columns of a Spark DataFrame under the names of their roles."""
+    require_columns(columns, source.columns)
+    # By place first: Spark takes names that differ in case only for the same.
+    placed = source.toDF(*(f"c{i}" for i in range(len(source.columns))))
+    return placed.select(
+        *(placed[f"c{source.columns.index(name)}"].alias(role) for role, name in columns.items())
+    )
+
+
+def exists_already(path: str) -> InputError:
+    """Return the error for a file that would be overwritten."""
+    return fail(f"there is a file {path!r} already", "delete it, or pass another path")
 
 
 def empty_log() -> InputError:

@@ -9,7 +9,7 @@ import pandas as pd
 from touchpoint_lib._checks import Unit, fail
 from touchpoint_lib.data import engine
 from touchpoint_lib.data.days import FIRST_DAY, to_date
-from touchpoint_lib.data.transactions import Log, open_log
+from touchpoint_lib.data.log import Log, open_log
 from touchpoint_lib.data.words import word
 
 # Purchase days numbered within each customer from 0, so that the repeats are 1, 2, ...

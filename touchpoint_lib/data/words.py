@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import duckdb
 import numpy as np
 
 from touchpoint_lib._checks import fail
 from touchpoint_lib.data import engine
 from touchpoint_lib.data.days import to_date
+from touchpoint_lib.data.duck import DuckEngine
 
 
 def part_events(
-    con: duckdb.DuckDBPyConnection,
+    duck: DuckEngine,
     columns: dict[str, str],
     purchase_event: Any,
     today: int,
@@ -27,7 +27,7 @@ def part_events(
         If no row is a purchase, or (unless ``on_bad`` is "drop") a row has no event, or an event
         that is no purchase has no customer, no time, or lies in the future.
     """
-    purchase = word(purchase_event)
+    con, purchase = duck.con, word(purchase_event)
     found = con.execute(
         "SELECT event FROM log WHERE event IS NOT NULL GROUP BY event ORDER BY COUNT(*) DESC, event"
     ).fetchall()
@@ -37,16 +37,16 @@ def part_events(
             f"no row of column {columns['event']!r} is {purchase!r} (it has {listed})",
             "pass as purchase_event the value that stands for a purchase",
         )
-    _part(con, columns, {"event": "event IS NULL"}, today, on_bad, "log")
+    _part(duck, columns, {"event": "event IS NULL"}, today, on_bad, "log")
     con.execute("CREATE TEMP TABLE events AS SELECT * FROM log WHERE event <> ?", [purchase])
     con.execute("DELETE FROM log WHERE event <> ?", [purchase])
-    faults = engine.faults(today)
+    faults = engine.faults(duck, today)
     of_roles = {"id": "null_customer", "moment": "null_time", "future": "future_rows"}
     faulty = {role: faults[name] for role, name in of_roles.items()}
-    _part(con, columns, faulty, today, on_bad, "events")
+    _part(duck, columns, faulty, today, on_bad, "events")
 
 
-def part_wordless(con: duckdb.DuckDBPyConnection, columns: dict[str, str], on_bad: str) -> None:
+def part_wordless(duck: DuckEngine, columns: dict[str, str], on_bad: str) -> None:
     """Delete the rows of ``log`` without a category or channel, where there are such columns.
 
     Raises
@@ -58,7 +58,7 @@ def part_wordless(con: duckdb.DuckDBPyConnection, columns: dict[str, str], on_ba
         role: f"{role} IS NULL" for role in ("category", "channel") if role in columns
     }
     if missing:
-        _part(con, columns, missing, 0, on_bad, "log")
+        _part(duck, columns, missing, 0, on_bad, "log")
 
 
 def word(value: Any) -> str:
@@ -67,7 +67,7 @@ def word(value: Any) -> str:
 
 
 def _part(
-    con: duckdb.DuckDBPyConnection,
+    duck: DuckEngine,
     columns: dict[str, str],
     faults: dict[str, str],
     today: int,
@@ -77,9 +77,7 @@ def _part(
     """Refuse or delete the rows of a table with one of the ``faults``, by role."""
     either = " OR ".join(f"({test})" for test in faults.values())
     counted = [f"COUNT(*) FILTER (WHERE {test})" for test in (either, *faults.values())]
-    [(rows, bad, *each)] = con.execute(
-        f"SELECT COUNT(*), {', '.join(counted)} FROM {table}"
-    ).fetchall()
+    [(rows, bad, *each)] = duck.fetch(f"SELECT COUNT(*), {', '.join(counted)} FROM {table}")
     if bad and on_bad == "raise":
         parts = [
             f"{n:,} with a {columns['moment']} later than today ({to_date(today)})"
@@ -94,4 +92,4 @@ def _part(
             'correct them or pass on_bad="drop"',
         )
     if bad:
-        con.execute(f"DELETE FROM {table} WHERE {either}")
+        duck.con.execute(f"DELETE FROM {table} WHERE {either}")

@@ -12,41 +12,74 @@ sum over the gaps of (k - 1) ln gap - ln Gamma(k), a constant that tells one k f
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 from scipy.special import gammaln, psi, zeta
 
-from touchpoint_lib._checks import FloatArray, check_values, fail
-from touchpoint_lib.data.transactions import CustomerBase
+from touchpoint_lib._checks import FloatArray, IntArray, check_values, fail
+from touchpoint_lib.data.base import CustomerBase
 from touchpoint_lib.lifetime._predictions import Params
 from touchpoint_lib.lifetime._rows import Rows, tally
 from touchpoint_lib.lifetime._stages import Stages
 
 #: The trigamma function.
 _trigamma = partial(zeta, 2)
+#: Rows whose arrays stay in the processor's cache, one a stage.
+_CACHED = 32_768
+#: A block of fewer rows costs what its calls cost.
+_LEAST = 1024
+#: Days that are tabulated however few rows there are.
+_TABLE = 4096
+#: From here on ln(1 + e^d) is d, and e^d is not far from overflow.
+_LARGE = 700.0
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive rows: their places in tables, and what depends on x, one a row."""
+
+    #: The runs of x that they belong to, and where in the block each begins.
+    runs: slice
+    begins: IntArray
+    at_T: Any
+    at_recency: Any
+    weight: FloatArray
+    #: r + k x, and ln a - ln(b + x + m - 1).
+    stages: FloatArray
+    odds: FloatArray
 
 
 class Likelihood:
     """Mean negative log-likelihood over compressed rows, with closed-form derivatives.
 
-    Gamma functions are taken once a distinct x, logarithms once a distinct T and recency; sums
-    of terms in one of them run over tables of weights. Sums are not left to BLAS, whose threads
-    cost more than they gain at these sizes.
+    Gamma functions are taken once a run of rows with one x, logarithms once a distinct time; sums
+    of terms in one of them run over tables of weights, the others over blocks of rows. Sums are
+    not left to BLAS, whose threads cost more than they gain at these sizes.
     """
 
     def __init__(self, rows: Rows, scale: float, chance_at_first: int, regularity: int = 1) -> None:
         self.m, self.regularity = chance_at_first, regularity
         self.weight, self.n = rows.count, rows.n_customers
         self.rows, self.scale = rows, scale
-        self.stages = regularity * rows.frequency
-        self.T, self.at_T = np.unique(rows.T / scale, return_inverse=True)
-        self.recency, self.at_recency = np.unique(rows.recency / scale, return_inverse=True)
-        self.x, self.at_x = np.unique(rows.frequency, return_inverse=True)
-        self.x_count = tally(self.at_x, self.weight)
-        self.T_count = tally(self.at_T, self.weight)
-        self.T_stages = tally(self.at_T, self.weight * self.stages)
+        days = rows.days
+        self.at_T: Any
+        self.at_recency: Any
+        if days is None or days.last > max(len(rows.T), _TABLE):
+            T, self.at_T = np.unique(rows.T, return_inverse=True)
+            recency, at_recency = np.unique(rows.recency, return_inverse=True)
+            self.times = np.concatenate([T, recency]) / scale
+            self.at_recency = at_recency + len(T)
+        else:
+            self.times, self.at_T, self.at_recency = days.times() / scale, days.T, days.recency
+        # Rows come sorted by x: what depends on x alone is taken once a run of rows.
+        self.x = rows.frequency[rows.runs]
+        self.x_count = np.add.reduceat(self.weight, rows.runs)
+        self.T_count = tally(self.at_T, self.weight, len(self.times))
+        self.T_stages = regularity * tally(self.at_T, self.weight * rows.frequency, len(self.times))
         self.can_leave = self.x + self.m > 0
 
     def start(self) -> FloatArray:
@@ -66,19 +99,52 @@ class Likelihood:
     def total(self, theta: FloatArray) -> float:
         """Return the log-likelihood of all customers."""
         params = np.exp(theta)
-        _, log_odds = self._log_odds(*params)
-        value = self._tables(params)
-        if self.regularity > 1:
-            polynomial = self._stages(params).log_polynomial()
-            log_odds -= polynomial
-            value += dot(self.weight, polynomial)
-        return value + dot(self.weight, _softplus(log_odds)[0])
+        log_time, value = np.log(params[1] + self.times), self._tables(params)
+        for block in self._blocks(params):
+            log_odds = log_time.take(block.at_T)
+            log_odds -= log_time.take(block.at_recency)
+            log_odds *= block.stages
+            log_odds += block.odds
+            if self.regularity > 1:
+                f = self._stages(block, params[1]).log_polynomial()
+                log_odds -= f
+                value += dot(block.weight, f)
+            value += dot(block.weight, _softplus(log_odds)[0])
+        return value
 
-    def _stages(self, params: FloatArray) -> Stages:
-        r, alpha, _, _ = params
-        silence = (self.rows.T - self.rows.recency) / self.scale
-        share = silence / (alpha + self.T)[self.at_T]
-        return Stages(self.regularity, r + self.stages, share)
+    def _blocks(self, params: FloatArray) -> Iterator[Block]:
+        """Yield the rows in blocks that stay in the cache."""
+        r, _, a, b = params
+        stages = r + self.regularity * self.x
+        odds = np.full(len(self.x), -np.inf)
+        leave = self.can_leave
+        odds[leave] = np.log(a) - np.log(b + self.x[leave] + self.m - 1)
+        n, runs = len(self.weight), self.rows.runs
+        ends = np.append(runs[1:], n)
+        # Each stage has arrays of its own.
+        size = max(_CACHED // self.regularity, _LEAST)
+        for start in range(0, n, size):
+            stop = min(start + size, n)
+            some = slice(
+                int(np.searchsorted(runs, start, side="right")) - 1,
+                int(np.searchsorted(runs, stop)),
+            )
+            begins = np.maximum(runs[some], start)
+            lengths = np.minimum(ends[some], stop) - begins
+            yield Block(
+                some,
+                begins - start,
+                self.at_T[start:stop],
+                self.at_recency[start:stop],
+                self.weight[start:stop],
+                np.repeat(stages[some], lengths),
+                np.repeat(odds[some], lengths),
+            )
+
+    def _stages(self, block: Block, alpha: float) -> Stages:
+        T = self.times.take(block.at_T)
+        silence = T - self.times.take(block.at_recency)
+        return Stages(self.regularity, block.stages, silence / (alpha + T))
 
     def _special(self, function: Any, params: FloatArray) -> tuple[Any, ...]:
         """Return ``function`` of r + k x, b + x + m and a + b + x + m, and of r, b and a + b."""
@@ -94,75 +160,70 @@ class Likelihood:
         r, alpha, _, _ = params
         rate, stay, leave, rate_0, stay_0, leave_0 = self._special(gammaln, params)
         shared = r * np.log(alpha) - rate_0 - stay_0 + leave_0
-        by_T = (r * self.T_count + self.T_stages) * np.log(alpha + self.T)
+        by_T = (r * self.T_count + self.T_stages) * np.log(alpha + self.times)
         return dot(self.x_count, rate + stay - leave) + self.n * float(shared) - float(by_T.sum())
-
-    def _log_odds(
-        self, r: float, alpha: float, a: float, b: float
-    ) -> tuple[FloatArray, FloatArray]:
-        """Return ln((alpha + T)/(alpha + t_x)) and d, the log-odds of being gone at k = 1."""
-        silence = np.log(alpha + self.T)[self.at_T]
-        silence -= np.log(alpha + self.recency)[self.at_recency]
-        first = np.full(len(self.x), -np.inf)
-        leave = self.can_leave
-        first[leave] = np.log(a) - np.log(b + self.x[leave] + self.m - 1)
-        return silence, first[self.at_x] + (r + self.stages) * silence
 
     def derivatives(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         """Return mean value, gradient and Hessian with respect to the log parameters."""
         r, alpha, a, b = params = np.exp(theta)
-        x, count, n, w = self.x, self.x_count, self.n, self.weight
-        beta = b + x + self.m
-        silence, log_odds = self._log_odds(r, alpha, a, b)
-        per_T, per_recency = 1 / (alpha + self.T), 1 / (alpha + self.recency)
+        count, n = self.x_count, self.n
+        log_time, per_time = np.log(alpha + self.times), 1 / (alpha + self.times)
         c_T = r * self.T_count + self.T_stages
-        # d is the log-odds of being gone; step is the slope of ln((alpha + T)/(alpha + t_x)).
-        step = per_T[self.at_T] - per_recency[self.at_recency]
-        slope_r, slope_alpha = silence, (r + self.stages) * step
-        bend = np.zeros((2, 2))
-        value, tilt = self._tables(params), np.zeros(2)
-        if self.regularity > 1:
-            # With f in it d has other slopes, and f itself adds to value, gradient and Hessian.
-            f, f_slope, f_bend = self._stages(params).derivatives(per_T[self.at_T])
-            log_odds -= f
-            slope_r, slope_alpha = silence - f_slope[0], slope_alpha - f_slope[1]
-            value += dot(w, f)
-            tilt = np.array([dot(w, slope) for slope in f_slope])
-            lives = w * (1 - _softplus(log_odds)[1])
-            bend = np.array([[dot(lives, part) for part in row] for row in f_bend])
-        softplus, gone = _softplus(log_odds)
-        value += dot(w, softplus)
-
-        slope_b = np.where(self.can_leave, -1 / np.where(self.can_leave, beta - 1, 1.0), 0.0)
-        wg = w * gone
-        gone_x = tally(self.at_x, wg, len(x))
+        # By run of x: the weight of the gone, that of the undecided, and its two slopes.
+        by_x = np.zeros((4, len(self.x)))
+        value, tilt, curve = self._tables(params), np.zeros(2), np.zeros((2, 2))
+        for block in self._blocks(params):
+            w = block.weight
+            # d is the log-odds of being gone; step is the slope of ln((alpha + T)/(alpha + t_x)).
+            slope_r = log_time.take(block.at_T)
+            slope_r -= log_time.take(block.at_recency)
+            log_odds = block.stages * slope_r
+            log_odds += block.odds
+            at_T, at_recency = per_time.take(block.at_T), per_time.take(block.at_recency)
+            step = at_T - at_recency
+            slope_alpha = block.stages * step
+            bend = slope_alpha * (at_T + at_recency)
+            if self.regularity > 1:
+                # With f in it d has other slopes, and f itself adds to value and derivatives.
+                f, f_slope, f_bend = self._stages(block, alpha).derivatives(at_T)
+                log_odds -= f
+                slope_r, slope_alpha = slope_r - f_slope[0], slope_alpha - f_slope[1]
+                value += dot(w, f)
+                tilt += [dot(w, slope) for slope in f_slope]
+            softplus, gone, stays = _softplus(log_odds)
+            value += dot(w, softplus)
+            if self.regularity > 1:
+                lives = w * stays
+                curve += [[dot(lives, part) for part in row] for row in f_bend]
+            gone *= w
+            tilt += [dot(gone, slope_r), dot(gone, slope_alpha)]
+            # Curvature of ln(1 + e^d) times the slopes of d, then the second derivatives of d.
+            spread = stays
+            spread *= gone
+            by_r, by_alpha = spread * slope_r, spread * slope_alpha
+            curve[0, 0] += dot(by_r, slope_r)
+            curve[0, 1] += dot(by_r, slope_alpha) + dot(gone, step)
+            curve[1, 1] += dot(by_alpha, slope_alpha) - dot(gone, bend)
+            for total, part in zip(by_x, (gone, spread, by_r, by_alpha), strict=True):
+                total[block.runs] += np.add.reduceat(part, block.begins)
+        gone_x, x_0, x_r, x_alpha = by_x
         gone_n = float(gone_x.sum())
+        chances = np.where(self.can_leave, b + self.x + self.m - 1, 1.0)
+        slope_b = np.where(self.can_leave, -1 / chances, 0.0)
 
         rate, stay, leave, rate_0, stay_0, leave_0 = self._special(psi, params)
         shared_ab = n * leave_0 - dot(count, leave)
         gradient = np.array(
             [
-                dot(count, rate)
-                + n * (np.log(alpha) - rate_0)
-                - dot(self.T_count, np.log(alpha + self.T))
-                + dot(wg, slope_r)
-                + tilt[0],
-                n * r / alpha - dot(c_T, per_T) + dot(wg, slope_alpha) + tilt[1],
+                dot(count, rate) + n * (np.log(alpha) - rate_0) - dot(self.T_count, log_time),
+                n * r / alpha - dot(c_T, per_time),
                 shared_ab + gone_n / a,
                 shared_ab + dot(count, stay) - n * stay_0 + dot(gone_x, slope_b),
             ]
         )
-        # Curvature of ln(1 + e^d) times the slopes of d, then the second derivatives of d.
-        spread = wg * (1 - gone)
-        by_r, by_alpha = spread * slope_r, spread * slope_alpha
-        x_0, x_r, x_alpha = (tally(self.at_x, part, len(x)) for part in (spread, by_r, by_alpha))
+        gradient[:2] += tilt
         hessian = np.zeros((4, 4))
-        hessian[0, 0] = dot(by_r, slope_r)
-        hessian[0, 1] = dot(by_r, slope_alpha) + dot(wg, step)
-        hessian[1, 1] = dot(by_alpha, slope_alpha) - dot(
-            wg, (r + self.stages) * step * (per_T[self.at_T] + per_recency[self.at_recency])
-        )
-        hessian[:2, :2] += bend
+        hessian[:2, :2] = curve
         hessian[0, 2], hessian[1, 2] = x_r.sum() / a, x_alpha.sum() / a
         hessian[0, 3], hessian[1, 3] = dot(x_r, slope_b), dot(x_alpha, slope_b)
         hessian[2, 2] = (x_0.sum() - gone_n) / a**2
@@ -171,8 +232,8 @@ class Likelihood:
         # Those of the tables.
         rate, stay, leave, rate_0, stay_0, leave_0 = self._special(_trigamma, params)
         hessian[0, 0] += dot(count, rate) - n * rate_0
-        hessian[0, 1] += n / alpha - dot(self.T_count, per_T)
-        hessian[1, 1] += dot(c_T, per_T**2) - n * r / alpha**2
+        hessian[0, 1] += n / alpha - dot(self.T_count, per_time)
+        hessian[1, 1] += dot(c_T, per_time**2) - n * r / alpha**2
         hessian[2:, 2:] += n * leave_0 - dot(count, leave)
         hessian[3, 3] += dot(count, stay) - n * stay_0
         hessian = np.triu(hessian) + np.triu(hessian, 1).T
@@ -199,7 +260,7 @@ def row_derivatives(
     can_leave = rows.frequency + chance_at_first > 0
     chances = np.where(can_leave, beta - 1, 1.0)
     log_odds = np.where(can_leave, np.log(a) - np.log(chances), -np.inf) + c * passed - f
-    softplus, gone = _softplus(log_odds)
+    softplus, gone, _ = _softplus(log_odds)
     value = gammaln(c) - gammaln(r) - rows.frequency * regularity * np.log(alpha + rows.T)
     value += -r * np.log1p(rows.T / alpha) + f + softplus
     value += gammaln(beta) - gammaln(b) + gammaln(a + b) - gammaln(a + beta)
@@ -245,7 +306,7 @@ def row_derivatives(
 def total_log_gaps(customers: Any, rows: Rows, regularity: int | str) -> float:
     """Return the sum of ln gap over all customers, checked against their ``rows``."""
     if isinstance(customers, CustomerBase):
-        return float(customers.rows.sum("log_gaps").fetchall()[0][0])
+        return customers.total("log_gaps")
     if "log_gaps" not in customers.columns:
         raise fail(
             f"customers has no column 'log_gaps', which regularity={regularity!r} needs",
@@ -272,8 +333,12 @@ def dot(left: FloatArray, right: FloatArray) -> float:
     return float(np.einsum("i,i->", left, right))
 
 
-def _softplus(d: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return ln(1 + e^d) and its slope e^d / (1 + e^d), from one exponential."""
-    small = np.exp(-np.abs(d))
-    share = 1 / (1 + small)
-    return np.maximum(d, 0) + np.log1p(small), np.where(d > 0, share, small * share)
+def _softplus(d: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return ln(1 + e^d), its slope e^d / (1 + e^d), and 1 less the slope, from one exponential."""
+    grown = np.exp(np.minimum(d, _LARGE))
+    rest = 1 + grown
+    value = np.log(rest)
+    np.reciprocal(rest, out=rest)
+    grown *= rest
+    large = d > _LARGE
+    return np.where(large, d, value) if large.any() else value, grown, rest

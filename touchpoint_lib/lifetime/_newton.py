@@ -65,16 +65,19 @@ class Optimum:
         return f"the data do not bound it: {', '.join(loose)}" if loose else ""
 
 
-def minimise(objective: Objective, start: FloatArray) -> Optimum:
-    """Minimise ``objective`` by damped Newton steps with an eigenvalue shift and backtracking."""
+def minimise(objective: Objective, start: FloatArray, goal: float = _GRADIENT_GOAL) -> Optimum:
+    """Minimise ``objective`` by damped Newton steps with an eigenvalue shift and backtracking.
+
+    It stops where no entry of the gradient is larger than ``goal``.
+    """
     with np.errstate(all="ignore"):  # a step too long overflows: it is halved
-        return _minimise(objective, np.asarray(start, dtype=np.float64))
+        return _minimise(objective, np.asarray(start, dtype=np.float64), goal)
 
 
-def _minimise(objective: Objective, theta: FloatArray) -> Optimum:
+def _minimise(objective: Objective, theta: FloatArray, goal: float) -> Optimum:
     value, gradient, hessian = objective(theta)
     steps = 0
-    while steps < _MAX_STEPS and np.abs(gradient).max() > _GRADIENT_GOAL:
+    while steps < _MAX_STEPS and np.abs(gradient).max() > goal:
         eigenvalues, vectors = np.linalg.eigh(hessian)
         # A direction of negative curvature is walked downhill at the same pace.
         floor = 1e-8 * np.abs(eigenvalues).max() + 1e-14

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import factorial
 from typing import Any
 
@@ -237,8 +237,6 @@ def count_integral(
 
 # -- the grid of days ------------------------------------------------------------------------
 
-#: A time counts as a whole number of days when it is this close to one.
-_WHOLE = 1e-6
 #: Tables of fewer cells a row than this cost less than quadrature by row; and their largest size.
 _TABLE, _LARGEST = 20, 2_000_000
 #: Rows whose arrays stay in the cache.
@@ -247,6 +245,20 @@ _CACHED = 16_384
 _OFTEN = 100_000
 #: Powers of e that a table may span.
 _SPAN = 600.0
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Two flat tables whose cells at t_x and at T add up to a sum between the two."""
+
+    start: FloatArray
+    end: FloatArray
+
+    def over(self, start: IntArray, end: IntArray) -> FloatArray:
+        """Return the sum between the cells ``start`` and ``end``."""
+        total = self.end.take(end)
+        total += self.start.take(start)
+        return total
 
 
 @dataclass(frozen=True)
@@ -261,7 +273,9 @@ class DayGrid:
     k: FloatArray
     #: First day of each x.
     first: IntArray
-    #: IntArray of (x, t_x) and (x, T) in a flat table of days + 1 columns.
+    #: Of each row: the line of its x, and the places of (x, t_x) and (x, T) in a flat table of
+    #: days + 1 columns.
+    line: IntArray
     start: IntArray
     end: IntArray
     days: int
@@ -270,48 +284,28 @@ class DayGrid:
     @classmethod
     def of(cls, rows: Rows) -> DayGrid | None:
         """Return the grid; None off the grid, or where tables would be dearer than the rows."""
-        top, last = float(rows.frequency.max()), float(rows.T.max())
-        limit = min(_TABLE * len(rows.T), _LARGEST)
-        for days in (1.0, 7.0):
-            length = round(last * days)
-            if 0 < length <= limit and top <= _OFTEN:
-                # A look at the first few refuses most columns that are off this grid.
-                for some in (rows.part(slice(100)), rows):
-                    grid = cls._of(some, days, length, limit)
-                    if grid is None:
-                        break
-                else:
-                    return grid
-        return None
-
-    @classmethod
-    def _of(cls, rows: Rows, days: float, length: int, limit: int) -> DayGrid | None:
-        n, columns = len(rows.T), length + 1
-        x = rows.frequency.astype(np.int64)
-        seen = np.zeros(int(x.max()) + 1, dtype=bool)
-        seen[x] = True
-        k = np.flatnonzero(seen)
-        if len(k) * length > limit:
+        n, days, limit = len(rows.T), rows.days, min(_TABLE * len(rows.T), _LARGEST)
+        if days is None or not 0 < days.last <= limit or rows.frequency.max() > _OFTEN:
             return None
-        # As floats: whole days are added to them.
-        line = (np.cumsum(seen) - 1.0) * columns
-        at_start, at_end = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
-        taken = np.zeros(len(k) * columns, dtype=bool)
+        seen = np.zeros(int(rows.frequency.max()) + 1, dtype=bool)
         # In blocks that stay in the cache: many passes over a million rows do not.
-        for i in range(0, n, _CACHED):
-            block = slice(i, i + _CACHED)
-            own = line[x[block]]
-            for values, place in ((rows.recency, at_start), (rows.T, at_end)):
-                off = values[block] * days
-                whole = np.rint(off)
-                off -= whole
-                if max(off.max(), -off.min()) >= _WHOLE:
-                    return None
-                whole += own
-                place[block] = whole
-            taken[at_start[block]] = True
+        blocks = [slice(i, i + _CACHED) for i in range(0, n, _CACHED)]
+        for block in blocks:
+            seen[rows.frequency[block].astype(np.int64)] = True
+        k, columns = np.flatnonzero(seen), days.last + 1
+        if len(k) * days.last > limit:
+            return None
+        place = np.cumsum(seen) - 1
+        line, start, end = (np.empty(n, dtype=np.int64) for _ in range(3))
+        taken = np.zeros(len(k) * columns, dtype=bool)
+        for block in blocks:
+            line[block] = place.take(rows.frequency[block].astype(np.int64))
+            first = line[block] * columns
+            np.add(first, days.recency[block], out=start[block])
+            np.add(first, days.T[block], out=end[block])
+            taken[start[block]] = True
         first = taken.reshape(len(k), columns).argmax(axis=1)
-        return cls(k.astype(np.float64), first, at_start, at_end, length, 1 / days)
+        return cls(k.astype(np.float64), first, line, start, end, days.last, 1 / days.per_unit)
 
     def nodes_needed(self, params: FloatArray, error: float = 1e-11) -> IntArray:
         """Return how many nodes a day serve each row of parameters.
@@ -334,9 +328,11 @@ class DayGrid:
             needed[enough] = n
         return needed
 
-    def line(self) -> IntArray:
-        """Return the line of each row."""
-        return self.end // (self.days + 1)
+    @cached_property
+    def rows_of_lines(self) -> list[IntArray]:
+        """Return the rows of each line."""
+        order = np.argsort(self.line, kind="stable")
+        return np.split(order, np.cumsum(np.bincount(self.line))[:-1])
 
     def points(self, n: int) -> FloatArray:
         """Return the times of the nodes, shape (n, days)."""
@@ -346,16 +342,14 @@ class DayGrid:
         """Return the times at which days begin and end, shape (days + 1,)."""
         return np.asarray(np.arange(self.days + 1) * self.step, dtype=np.float64)
 
-    def whole(self, inside: FloatArray, at_end: FloatArray) -> FloatArray:
-        """Return for each row the sum of ``inside`` from t_x to T, and ``at_end`` at T.
+    def sums(self, inside: FloatArray, at_end: FloatArray) -> Sums:
+        """Return tables of the sum of ``inside`` from any day to any other, ``at_end`` added there.
 
         Shapes (x, days) and (x, days + 1).
         """
         behind = np.zeros(at_end.shape)
         np.cumsum(inside[:, ::-1], axis=1, out=behind[:, -2::-1])
-        total = (at_end - behind).ravel()[self.end]
-        total += behind.ravel()[self.start]
-        return total
+        return Sums(behind.ravel(), (at_end - behind).ravel())
 
     def densities(self, params: FloatArray, n: int) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return s (alpha + u)^-c (beta + u)^-(s + 1) du at the nodes, shape (x, n, days), and the

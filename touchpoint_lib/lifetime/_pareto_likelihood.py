@@ -21,6 +21,8 @@ from touchpoint_lib.lifetime._rows import Rows, tally
 
 Params = Sequence[Any] | FloatArray
 
+#: Rows whose arrays stay in the processor's cache, all those of an evaluation.
+_CACHED = 8192
 #: Cells of parameter draws by nodes that are worked on at once.
 _DRAW_CELLS = 20_000
 
@@ -136,17 +138,14 @@ def _moments(
 
 
 class Likelihood:
-    """Total log-likelihood of compressed rows in the unit of the data."""
+    """Total log-likelihood of compressed rows, by log parameters of times divided by ``scale``."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: Rows, scale: float = 1.0) -> None:
         self.rows, self.weight, self.n = rows, rows.count, rows.n_customers
+        self.log_scale = np.log([1.0, scale, 1.0, scale])
         self.grid = DayGrid.of(rows)
         if self.grid is not None:
-            self.at_x, n_lines = self.grid.line(), len(self.grid.k)
-            self.count = tally(self.at_x, self.weight, n_lines)
-            order = np.argsort(self.at_x, kind="stable")
-            # The rows of each x.
-            self.lines = np.split(order, np.searchsorted(self.at_x[order], np.arange(1, n_lines)))
+            self.count = tally(self.grid.line, self.weight, len(self.grid.k))
 
     def start(self) -> FloatArray:
         """Return log parameters from the moments of the purchase rates."""
@@ -160,11 +159,11 @@ class Likelihood:
         r = float(np.clip(mean**2 / between, 0.05, 20))
         length = dot(weight, rows.T)
         alpha = r * length / dot(weight, rows.frequency)
-        return np.log([r, 0.8 * alpha, 0.6, 0.4 * length])
+        return np.log([r, 0.8 * alpha, 0.6, 0.4 * length]) - self.log_scale
 
     def derivatives(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         """Return mean negative log-likelihood, gradient and Hessian by the log parameters."""
-        params, grid = np.exp(theta), self.grid
+        params, grid = np.exp(theta + self.log_scale), self.grid
         n = 0 if grid is None else int(grid.nodes_needed(params[None])[0])
         if grid is not None and n:
             value, gradient, hessian = self._by_tables(grid, params, n)
@@ -175,7 +174,7 @@ class Likelihood:
 
     def totals(self, theta: FloatArray) -> FloatArray:
         """Return the log-likelihood at each row of ``theta``, log parameters."""
-        params, grid = np.exp(theta), self.grid
+        params, grid = np.exp(theta + self.log_scale), self.grid
         needed = np.zeros(len(params)) if grid is None else grid.nodes_needed(params)
         totals = np.empty(len(params))
         for n in np.unique(needed):
@@ -194,13 +193,9 @@ class Likelihood:
     ) -> tuple[float, FloatArray, FloatArray]:
         """Return total value, gradient and Hessian by the log parameters."""
         r, alpha, s, beta = params
-        k, w, count = grid.k, self.weight, self.count
+        k, count = grid.k, self.count
         c, lines = r + k, (len(k), grid.days + 1)
         inside, alive, reference = grid.densities(params, n)
-        likelihood = grid.whole(inside.sum(axis=1), alive)
-        # Row by row and summed in pairs, for the last digits: Newton's last step gains no more.
-        by_x = gammaln(c) - gammaln(r) + r * np.log(alpha) + s * np.log(beta) - reference
-        value = float((w * (np.log(likelihood) + by_x[self.at_x])).sum())
 
         # Slopes of ln of the integrand at the nodes (that by alpha without its factor c), then
         # of the branch alive at the ends of the days.
@@ -211,19 +206,32 @@ class Likelihood:
         power = s + is_node
         slopes = [-np.log(alpha + both), -1 / (alpha + both), is_node / s - log_b, -power * per_b]
 
-        # Each row's gradient, for the product of gradients in the Hessian.
-        share = w / likelihood
-        row_slopes = np.stack(
-            [
-                grid.whole(
-                    np.einsum("xnd,nd->xd", inside, slope[: u.size].reshape(u.shape)),
-                    alive * slope[u.size :],
-                )
-                for slope in slopes
-            ]
-        )
-        row_slopes /= likelihood
-        row_slopes[1] *= c[self.at_x]
+        # The likelihood and its slopes as sums from t_x to T and values at T.
+        sums = [grid.sums(inside.sum(axis=1), alive)]
+        for slope in slopes:
+            at_nodes = np.einsum("xnd,nd->xd", inside, slope[: u.size].reshape(u.shape))
+            sums.append(grid.sums(at_nodes, alive * slope[u.size :]))
+        by_x = gammaln(c) - gammaln(r) + r * np.log(alpha) + s * np.log(beta) - reference
+        value, share, products = 0.0, np.empty(len(self.weight)), np.zeros((4, 4))
+        for start in range(0, len(share), _CACHED):
+            block = slice(start, start + _CACHED)
+            w, begin, end = self.weight[block], grid.start[block], grid.end[block]
+            likelihood, *row_slopes = (part.over(begin, end) for part in sums)
+            # Row by row and summed in pairs, for the last digits: Newton's last step gains no more.
+            logs = np.log(likelihood)
+            logs += by_x.take(grid.line[block])
+            logs *= w
+            value += float(logs.sum())
+            # Each row's gradient, for the product of gradients in the Hessian.
+            np.divide(w, likelihood, out=share[block])
+            np.reciprocal(likelihood, out=likelihood)
+            for slope in row_slopes:
+                slope *= likelihood
+            row_slopes[1] *= c.take(grid.line[block])
+            for i, slope in enumerate(row_slopes):
+                weighted = w * slope
+                for j in range(i, 4):
+                    products[i, j] += dot(weighted, row_slopes[j])
 
         # All else is a sum over cells: the weight of a cell is that of the rows whose silence
         # covers it, each divided by its likelihood.
@@ -246,7 +254,7 @@ class Likelihood:
         for i in range(4):
             for j in range(i, 4):
                 total = dot(weights[order[i] + order[j]], slopes[i] * slopes[j])
-                hessian[i, j] = total - dot(w * row_slopes[i], row_slopes[j])
+                hessian[i, j] = total - products[i, j]
         # Second derivatives of the logarithms.
         hessian[0, 1] += dot(weights[0], slopes[1])
         hessian[1, 1] += dot(weights[1], slopes[1] ** 2)
@@ -285,7 +293,7 @@ class Likelihood:
         total += np.einsum("x,xd->d", self.count, gammas - (r + grid.k[:, None]) * log_a)
         at = 0.0
         with np.errstate(over="ignore"):  # on days before any row begins
-            for k, rows in zip(grid.k, self.lines, strict=True):
+            for k, rows in zip(grid.k, grid.rows_of_lines, strict=True):
                 gap, at = k - at, k
                 if gap > 0:
                     inside *= node_ratio if gap == 1 else node_ratio**gap

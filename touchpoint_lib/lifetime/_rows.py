@@ -10,9 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from touchpoint_lib._checks import (
@@ -25,7 +27,7 @@ from touchpoint_lib._checks import (
     check_values,
     fail,
 )
-from touchpoint_lib.data.transactions import CustomerBase
+from touchpoint_lib.data.base import CustomerBase
 
 #: A time counts as a whole number of days when it is this close to one.
 _GRID = 1e-6
@@ -36,6 +38,23 @@ _TABLE = 8
 _SMALL = 4096
 #: Rows whose arrays stay in the processor's cache.
 _CACHED = 32_768
+
+#: Days fit into integers of half the length.
+ShortArray = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Days:
+    """Recency and T of rows in whole days, the latest T, and how many days make a unit."""
+
+    recency: ShortArray
+    T: ShortArray
+    last: int
+    per_unit: float
+
+    def times(self) -> FloatArray:
+        """Return the times that the days 0 to ``last`` stand for."""
+        return np.arange(self.last + 1) / self.per_unit
 
 
 @dataclass(frozen=True)
@@ -61,6 +80,37 @@ class Rows:
             float(self.count @ self.T),
         )
 
+    @cached_property
+    def days(self) -> Days | None:
+        """The times in whole days; None where they are not on the grid of days."""
+        for per_unit in (1.0, 7.0):
+            last = float(self.T.max()) * per_unit
+            # A look at the first few refuses most rows that are off this grid.
+            if last > _LONGEST or self.part(slice(100))._in_days(per_unit) is None:
+                continue
+            found = self._in_days(per_unit)
+            if found is not None:
+                return Days(*found, round(last), per_unit)
+        return None
+
+    def _in_days(self, per_unit: float) -> tuple[ShortArray, ShortArray] | None:
+        """Return recency and T as whole days, or None where they are not whole."""
+        recency, age = np.empty((2, len(self.T)), dtype=np.int32)
+        for start in range(0, len(self.T), _CACHED):
+            block = slice(start, start + _CACHED)
+            for times, days in ((self.recency, recency), (self.T, age)):
+                whole = _rounded(times[block], per_unit)
+                if whole is None:
+                    return None
+                days[block] = whole
+        return recency, age
+
+    @cached_property
+    def runs(self) -> IntArray:
+        """The first row of each run of rows with one frequency: of each x where they are sorted."""
+        changes = self.frequency[1:] != self.frequency[:-1]
+        return np.concatenate([[0], np.flatnonzero(changes) + 1])
+
     def part(self, block: Any) -> Rows:
         """Return the rows in ``block``: a slice, positions or a mask."""
         return Rows(self.frequency[block], self.recency[block], self.T[block], self.count[block])
@@ -79,10 +129,9 @@ def customer_frame(customers: Any, *, compressed: bool = False) -> pd.DataFrame:
 def check_rows(frame: pd.DataFrame) -> Rows:
     """Return the rows of ``frame``, every value checked; ``count`` is 1 where there is none."""
     index = frame.index
-    if "count" not in frame.columns:
-        plain = _plain_rows(frame)
-        if plain is not None:
-            return plain
+    plain = _plain_rows(frame)
+    if plain is not None:
+        return plain
     frequency = check_values("frequency", frame["frequency"], ge=0, whole=True, index=index)
     recency = check_values("recency", frame["recency"], ge=0, index=index)
     age = check_values("T", frame["T"], ge=0, index=index)
@@ -113,10 +162,13 @@ def _plain_rows(frame: pd.DataFrame) -> Rows | None:
 
     In blocks that stay in the cache: this is the common case, and predictions are quick.
     """
-    columns = [frame[name].to_numpy() for name in ("frequency", "recency", "T")]
+    names = ["frequency", "recency", "T"] + ["count"] * ("count" in frame.columns)
+    columns = [frame[name].to_numpy() for name in names]
     if any(column.dtype.kind not in "if" for column in columns):
         return None
-    x, recency, age = (column.astype(np.float64, copy=False) for column in columns)
+    x, recency, age, *counts = (column.astype(np.float64, copy=False) for column in columns)
+    if counts and not (counts[0].min() >= 0 and counts[0].max() < np.inf):
+        return None
     for start in range(0, len(x), _CACHED):
         block = slice(start, start + _CACHED)
         bought, last, old = x[block], recency[block], age[block]
@@ -132,7 +184,7 @@ def _plain_rows(frame: pd.DataFrame) -> Rows | None:
             and (once == (last == 0)).all()
         ):
             return None
-    return Rows(x, recency, age, np.ones(len(x)))
+    return Rows(x, recency, age, counts[0] if counts else np.ones(len(x)))
 
 
 def common_unit(
@@ -153,6 +205,9 @@ def common_unit(
 
 def group(rows: Rows) -> Rows:
     """Return the distinct rows with the counts of all customers that share them."""
+    # Times that are 0 but for rounding are left to the keys.
+    if _rising(rows) and (rows.days is None or rows.days.last > 0):
+        return rows
     keys, size, decode = _keys(rows.frequency, rows.recency, rows.T)
     if (rows.count != 1).any():
         distinct, inverse = np.unique(keys, return_inverse=True)
@@ -164,6 +219,21 @@ def group(rows: Rows) -> Rows:
     counts = np.diff(np.append(starts, len(keys))).astype(np.float64)
     x, recency, age = decode(keys[starts].astype(np.int64))
     return Rows(x, recency, age, counts)
+
+
+def _rising(rows: Rows) -> bool:
+    """Return whether the rows are sorted and no two are the same."""
+    columns = (rows.frequency, rows.recency, rows.T)
+    for start in range(0, len(rows.T) - 1, _CACHED):
+        stop = min(start + _CACHED, len(rows.T) - 1)
+        rises, same = np.zeros(stop - start, dtype=bool), np.ones(stop - start, dtype=bool)
+        for column in columns:
+            before, after = column[start:stop], column[start + 1 : stop + 1]
+            rises |= same & (after > before)
+            same &= after == before
+        if not rises.all():
+            return False
+    return True
 
 
 def group_with_inverse(rows: Rows) -> tuple[Rows, IntArray]:

@@ -9,21 +9,18 @@ import numpy as np
 import pandas as pd
 from scipy.special import gammaln
 
-from touchpoint_lib._checks import (
-    FloatArray,
-    check_each,
-    check_integer,
-)
+from touchpoint_lib._checks import FloatArray, check_each, check_integer
 from touchpoint_lib.lifetime._base import all_or_nothing
 from touchpoint_lib.lifetime._beta_geo_likelihood import (
     Likelihood,
     row_derivatives,
     total_log_gaps,
 )
+from touchpoint_lib.lifetime._centroids import centroids, minimise_rows
 from touchpoint_lib.lifetime._covariate_model import CovariateModel
 from touchpoint_lib.lifetime._covariates import Links
 from touchpoint_lib.lifetime._erlang import Future
-from touchpoint_lib.lifetime._newton import Optimum, minimise
+from touchpoint_lib.lifetime._newton import Optimum
 from touchpoint_lib.lifetime._predictions import Params
 from touchpoint_lib.lifetime._quadrature import discounted_flow, dropout_mean
 from touchpoint_lib.lifetime._rows import (
@@ -163,11 +160,11 @@ class BetaGeoModel(CovariateModel):
         scale = mean_age(rows)
         fits: dict[int, tuple[float, Likelihood, Optimum, float]] = {}
         start: FloatArray | None = None
+        coarse = centroids(rows)
         for k in _CANDIDATES if self.regularity == "auto" else [int(self.regularity)]:
             likelihood = Likelihood(rows, scale, self._chance_at_first, k)
-            optimum = minimise(
-                likelihood.derivatives, likelihood.start() if start is None else start
-            )
+            rough = None if coarse is None else Likelihood(coarse, scale, self._chance_at_first, k)
+            optimum = minimise_rows(likelihood, rough, start)
             # Of the times to the unit of the data, and of the gaps: no parameter is in it.
             constant = (k - 1) * gaps - repeats * float(gammaln(k) + k * np.log(scale))
             fits[k] = (constant - optimum.value * rows.n_customers, likelihood, optimum, constant)
@@ -427,8 +424,7 @@ class BetaGeoModel(CovariateModel):
         can = np.flatnonzero(alive > quantile)
         if not can.size:
             return times
-        share, params = quantile / alive[can], _part(params, can)
-        some = Rows(rows.frequency[can], rows.recency[can], rows.T[can], rows.count[can])
+        share, params, some = quantile / alive[can], _part(params, can), rows.part(can)
         if self._k > 1:
             times[can] = self._future(params, some).quantile(share)
             return times

@@ -11,9 +11,9 @@ from scipy.special import betaln, expit, exprel
 
 from touchpoint_lib._checks import FloatArray, check_each, check_integer
 from touchpoint_lib.lifetime._base import all_or_nothing
+from touchpoint_lib.lifetime._centroids import centroids, minimise_rows
 from touchpoint_lib.lifetime._covariate_model import CovariateModel
 from touchpoint_lib.lifetime._covariates import Links
-from touchpoint_lib.lifetime._newton import minimise
 from touchpoint_lib.lifetime._pareto_integral import (
     DayGrid,
     TwoPowers,
@@ -118,17 +118,16 @@ class ParetoNBDModel(CovariateModel):
         rows = group(check_rows(frame))
         self.unit_ = common_unit(frame.attrs, unit)
         total_repeats(rows)
-        likelihood = Likelihood(rows)
         # Newton moves parameters of times divided by their mean, so that all are of order one.
-        scale = float(np.log(mean_age(rows)))
-        log_scale = np.array([0.0, scale, 0.0, scale])
-        optimum = minimise(
-            lambda theta: likelihood.derivatives(theta + log_scale), likelihood.start() - log_scale
-        )
+        scale = mean_age(rows)
+        log_scale = np.log([1.0, scale, 1.0, scale])
+        likelihood, coarse = Likelihood(rows, scale), centroids(rows)
+        optimum = minimise_rows(likelihood, None if coarse is None else Likelihood(coarse, scale))
         if given:
-            self._fit_covariates(frame, given, optimum.theta, float(np.exp(scale)))
+            self._fit_covariates(frame, given, optimum.theta, scale)
             return self
-        self._log_likelihood, self._data = likelihood.totals, rows.totals
+        self._log_likelihood = lambda theta: likelihood.totals(theta - log_scale)
+        self._data = rows.totals
         self._finish(optimum, log_scale, -optimum.value * rows.n_customers, rows.n_customers)
         return self
 
@@ -190,7 +189,7 @@ class ParetoNBDModel(CovariateModel):
             n = 0 if grid is None else int(grid.nodes_needed(numbers[None], _TABLE_ERROR)[0])
             if grid is not None and n:
                 inside, alive, _ = grid.densities(numbers, n)
-                total = grid.whole(inside.sum(axis=1), alive)
+                total = grid.sums(inside.sum(axis=1), alive).over(grid.start, grid.end)
                 with np.errstate(over="ignore"):  # on days before any row begins
                     alive *= value(grid.k[:, None], grid.ends())
                 return np.divide(alive.ravel()[grid.end], total, out=total)

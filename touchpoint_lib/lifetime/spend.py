@@ -17,7 +17,7 @@ from touchpoint_lib._checks import (
     check_values,
     fail,
 )
-from touchpoint_lib.data.transactions import CustomerBase
+from touchpoint_lib.data.base import CustomerBase
 from touchpoint_lib.lifetime._base import LifetimeModel, all_or_nothing
 from touchpoint_lib.lifetime._intervals import N_DRAWS, low_discrepancy, over_draws
 from touchpoint_lib.lifetime._newton import minimise
@@ -378,11 +378,7 @@ def _joint_interval(
 
 def _spend_frame(customers: Any) -> Any:
     """Return what the fit needs; a customer base gives its repeat buyers alone."""
-    if isinstance(customers, CustomerBase):
-        frame = customers.rows.filter("frequency > 0").select("frequency, monetary_value").df()
-        frame.attrs["unit"] = customers.unit
-        return frame
-    return customers
+    return customers.repeat_spend() if isinstance(customers, CustomerBase) else customers
 
 
 def _check_spend(frame: Any) -> tuple[FloatArray, FloatArray]:

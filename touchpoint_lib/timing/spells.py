@@ -10,7 +10,7 @@ import pandas as pd
 from touchpoint_lib._checks import FloatArray, IntArray, check_columns, check_values, fail
 from touchpoint_lib.data import engine
 from touchpoint_lib.data.days import FIRST_DAY, to_date
-from touchpoint_lib.data.transactions import open_log
+from touchpoint_lib.data.log import open_log
 
 __all__ = ["open_spells", "purchase_spells", "timing_windows"]
 
