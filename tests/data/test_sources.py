@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import uuid
 from datetime import date, datetime
 from pathlib import Path
@@ -15,15 +16,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import touchpoint_lib as tp
+from tests.data.bad_logs import BAD_LOGS, INEXPRESSIBLE, arrow, bad_logs
 from tests.strategies import logs
 from touchpoint_lib import InputError
+from touchpoint_lib.data.sources import quote
 
 NASTY = 'x"; DROP TABLE log; --'
 
 
 def relation(log: pd.DataFrame) -> duckdb.DuckDBPyRelation:
-    """The log in a connection of its own."""
-    return duckdb.connect().from_arrow(pa.Table.from_pandas(log, preserve_index=False))
+    """The log in a connection of its own, its names as they are."""
+    placed = arrow(log).rename_columns([f"c{i}" for i in range(log.shape[1])])
+    named = ", ".join(f"c{i} AS {quote(name)}" for i, name in enumerate(log.columns))
+    return duckdb.connect().from_arrow(placed).project(named)
 
 
 def csv(log: pd.DataFrame, path: Path, **options) -> Path:
@@ -37,10 +42,10 @@ def parquet(log: pd.DataFrame, path: Path) -> Path:
 
 
 SOURCES = {
-    "polars": lambda log, _: pl.from_pandas(log),
-    "polars lazy": lambda log, _: pl.from_pandas(log).lazy(),
-    "arrow table": lambda log, _: pa.Table.from_pandas(log),
-    "arrow reader": lambda log, _: pa.Table.from_pandas(log).to_reader(max_chunksize=3),
+    "polars": lambda log, _: pl.from_arrow(arrow(log)),
+    "polars lazy": lambda log, _: pl.from_arrow(arrow(log)).lazy(),
+    "arrow table": lambda log, _: arrow(log),
+    "arrow reader": lambda log, _: arrow(log).to_reader(max_chunksize=3),
     "duckdb relation": lambda log, _: relation(log),
     "parquet": lambda log, folder: parquet(log, folder / "log.parquet"),
     "parquet text path": lambda log, folder: str(parquet(log, folder / "log.pq")),
@@ -82,6 +87,31 @@ def test_hostile_column_names(kind, tmp_path):
     assert got["monetary_value"].tolist() == [2, 0]
     base = tp.customer_base(log, customer=NASTY, time="t'; --", amount="{0}")
     assert base.rows.columns[0] == NASTY
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (kind, name)
+        for kind in ("polars", "arrow table", "arrow reader", "duckdb relation", "parquet")
+        for name in bad_logs(kind)
+    ],
+)
+def test_bad_input_is_refused_alike(kind, name, tmp_path):
+    log, arguments, message = BAD_LOGS[name]
+    with pytest.raises(InputError, match=message):
+        tp.rfm_summary(SOURCES[kind](log, tmp_path), **arguments)
+
+
+@pytest.mark.parametrize(("kind", "name"), [case for case in INEXPRESSIBLE if case[0] in SOURCES])
+def test_no_bad_log_is_left_out_without_need(kind, name, tmp_path):
+    log, arguments, message = BAD_LOGS[name]
+    said = ""
+    try:
+        tp.rfm_summary(SOURCES[kind](log, tmp_path), **arguments)
+    except Exception as error:
+        said = str(error)
+    assert re.search(message, said) is None
 
 
 def test_columns_that_differ_in_case_only():

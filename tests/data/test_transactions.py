@@ -5,7 +5,7 @@ import itertools
 import json
 import math
 import warnings
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import touchpoint_lib as tp
+from tests.data.bad_logs import BAD_LOGS, GOOD, bad_logs
 from tests.data.samples import frame
 from tests.strategies import START, logs
 from touchpoint_lib import InputError
@@ -376,104 +377,17 @@ def test_days_before_1970_and_every_precision(precision):
 
 # --- bad input ----------------------------------------------------------------------------------
 
-GOOD = frame(("a", "2024-01-01", 1.0), ("b", "2024-01-03", 2.0))
-TOMORROW = (datetime.now(UTC) + timedelta(days=3)).date()
 
-
-@pytest.mark.parametrize(
-    ("log", "arguments", "message"),
-    [
-        (GOOD.head(0), {}, "the log has no rows; pass at least one purchase"),
-        (GOOD, {"customer": "id"}, r"no column 'id' \(it has 'customer_id', 'date', 'amount'\)"),
-        (GOOD, {"amount": "sum"}, "no column 'sum'.*amount=None"),
-        (GOOD, {"customer": 0}, "customer is 0; it must be the name of a column"),
-        (GOOD, {"time": None}, "time is None; it must be the name of a column"),
-        (GOOD, {"time": "amount"}, "amount is 'amount', which another argument names too"),
-        (GOOD.assign(T=GOOD["customer_id"]), {"customer": "T"}, "customer column is named 'T'"),
-        (GOOD, {"unit": "M"}, "unit is 'M'"),
-        (GOOD, {"on_bad": "keep"}, "on_bad is 'keep'; it must be one of 'raise', 'drop'"),
-        (GOOD, {"returns": "keep"}, "returns is 'keep'; it must be one of"),
-        (GOOD, {"until": "2023-12-31"}, "until is 2023-12-31, before the first purchase on 2024"),
-        (GOOD, {"until": TOMORROW}, f"until is {TOMORROW}, later than today"),
-        (GOOD, {"until": "31.12.2024"}, "until is '31.12.2024'; pass a whole day"),
-        (GOOD, {"until": "2024-01-05 10:00"}, "with a time of day; pass a whole day"),
-        (GOOD, {"until": pd.Timestamp("2024-01-05", tz="UTC")}, "with a time zone"),
-        (GOOD, {"until": pd.NaT}, "until is NaT"),
-        (GOOD, {"until": 20240105}, "until is 20240105"),
-        (GOOD, {"until": np.datetime64("2024-01")}, "pass a whole day"),
-        (GOOD.astype({"date": "str"}), {}, r"VARCHAR, the first value '2024-01-0.*pd.to_datetime"),
-        (GOOD.assign(date=[20240101, 20240103]), {}, r"BIGINT, the first value '20240101'"),
-        (
-            GOOD.astype({"amount": "str"}),
-            {},
-            "'amount' is VARCHAR, the first value '1.0', not numeric; convert it to num",
-        ),
-        (
-            GOOD.assign(amount=[True, False]),
-            {},
-            "'amount' is BOOLEAN, the first value 'true', not numeric",
-        ),
-        (
-            GOOD.assign(date=GOOD["date"].dt.to_period("D")),
-            {},
-            r"'date' holds periods.*to_timestamp",
-        ),
-        (
-            GOOD.assign(date=np.datetime64("-0500-01-01")),
-            {},
-            "2 rows cannot be used: 2 without date",
-        ),
-        (GOOD, {"tz": "UTC"}, "tz is 'UTC' but column 'date' has no time zone; leave tz out"),
-        (GOOD, {"tz": "Mars/Base"}, "tz is 'Mars/Base', which is no known time zone"),
-        (GOOD, {"tz": "../etc"}, "no known time zone"),
-        (
-            GOOD.assign(date=GOOD["date"].dt.tz_localize("UTC")),
-            {},
-            "'date' is time-zone-aware; pass tz=",
-        ),
-        (
-            GOOD.assign(amount=[1.0, -2.0]),
-            {},
-            r"'amount' is negative in 1 rows \(least -2\).*\"net",
-        ),
-        (GOOD.assign(amount=[-1.0, -2.0]), {"returns": "net"}, "none of the 2 rows is a usable pu"),
-        (GOOD.assign(off=[0, -1]), {"discount": "off"}, "'off' is negative in 1 rows"),
-        (
-            GOOD.assign(off="x"),
-            {"discount": "off"},
-            "'off' is VARCHAR, the first value 'x', not numeric",
-        ),
-        (GOOD.assign(customer_id=None), {}, "2 of 2 rows cannot be used: 2 without customer_id"),
-        (GOOD.assign(date=pd.NaT), {"on_bad": "drop"}, "none of the 2 rows is a usable purchase"),
-        (GOOD.assign(amount=None), {}, "2 without amount"),
-        (GOOD.assign(customer_id=[math.nan, 2.0]), {}, "1 without customer_id"),
-        (
-            GOOD.assign(customer_id=pd.Series([1, "1"], dtype=object)),
-            {},
-            "'customer_id' holds values that are not all of one type",
-        ),
-        (
-            GOOD.assign(customer_id=pd.Series(["1", b"1"], dtype=object)),
-            {},
-            "'customer_id' is BLOB; convert it to text or integers",
-        ),
-        (GOOD.assign(customer_id=[[1], [2]]), {}, r"'customer_id' is BIGINT\[\]"),
-        (
-            GOOD.assign(date=pd.Series([datetime(2024, 1, 1), datetime.now(UTC)], dtype=object)),
-            {},
-            "'date' mixes times with and without a time zone",
-        ),
-        (
-            GOOD.set_axis(["customer_id", "date", "date"], axis=1),
-            {"amount": None},
-            "2 columns 'date'",
-        ),
-        ([1, 2], {}, "the log is a list; pass a pandas or polars frame"),
-    ],
-)
-def test_bad_input_is_refused(log, arguments, message):
+@pytest.mark.parametrize("name", bad_logs("pandas"))
+def test_bad_input_is_refused(name):
+    log, arguments, message = BAD_LOGS[name]
     with pytest.raises(InputError, match=message):
         tp.rfm_summary(log, **arguments)
+
+
+def test_what_is_no_log_is_refused():
+    with pytest.raises(InputError, match="the log is a list; pass a pandas or polars frame"):
+        tp.rfm_summary([1, 2])
 
 
 @pytest.mark.parametrize(

@@ -54,10 +54,14 @@ class DuckEngine:
                 "autoinstall_known_extensions": False,
                 "python_enable_replacements": False,
                 "preserve_insertion_order": False,
+                # It would be printed among the results.
+                "enable_progress_bar": False,
                 "temp_directory": str(Path(tempfile.gettempdir()) / "touchpoint_lib"),
                 **limit,
             }
         )
+        # Of times among the ids: not the machine's own.
+        self.con.execute("SET TimeZone = 'UTC'")
         self._source = "the log"
         self._log_is_view = False
         self._uploaded = 0

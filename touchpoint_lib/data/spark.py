@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pyarrow as pa
 
@@ -43,6 +44,7 @@ class SparkEngine:
         self._tables: dict[str, DataFrame] = {}
         self._kept: set[str] = set()
         self._uploaded = 0
+        self._word = uuid4().hex
 
     # -- the few expressions in which engines differ -------------------------------------------
 
@@ -81,7 +83,8 @@ class SparkEngine:
         """Define the table ``name``, computed once, where it is first read."""
         if name in self._kept:
             self._tables[name].unpersist()
-        self._tables[name] = self._sql(query).persist()
+        # Spark caches by plan: with a word of its own no other engine has it, or gives it back.
+        self._tables[name] = self._sql(query).where(f"'{self._word}' <> ''").persist()
         self._kept.add(name)
 
     def view(self, name: str, query: str) -> None:
