@@ -54,14 +54,12 @@ class DuckEngine:
                 "autoinstall_known_extensions": False,
                 "python_enable_replacements": False,
                 "preserve_insertion_order": False,
-                # It would be printed among the results.
-                "enable_progress_bar": False,
                 "temp_directory": str(Path(tempfile.gettempdir()) / "touchpoint_lib"),
                 **limit,
             }
         )
-        # Of times among the ids: not the machine's own.
-        self.con.execute("SET TimeZone = 'UTC'")
+        # A bar would be printed among the caller's results; UTC is for times among the ids.
+        self.con.execute("SET enable_progress_bar = false; SET TimeZone = 'UTC'")
         self._source = "the log"
         self._log_is_view = False
         self._uploaded = 0
