@@ -6,6 +6,7 @@ All in one module, which one process runs: each process would start a Java of it
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -437,3 +438,20 @@ def test_other_calls_take_a_spark_dataframe(spark, cdnow):
     policies = {"60 days": tp.FixedDays(60)}
     one, other = (tp.backtest_timing(source, policies) for source in (log, cdnow))
     assert_same(one.to_frame(), other.to_frame())
+
+
+def test_the_code_of_the_readme_runs(spark, tmp_path):
+    readme = (Path(tp.__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    [code] = [block for block in readme.split("```python\n") if block.startswith("orders = spark")]
+    code = code.split("```")[0]
+    for name in ("orders", "predicted"):
+        code = code.replace(f'("{name}")', f"({str(tmp_path / name)!r})")
+    log = tp.load_cdnow(sample=True)
+    log["date"] = log["date"].dt.tz_localize("Asia/Shanghai")
+    spark.createDataFrame(arrow(log)).write.parquet(str(tmp_path / "orders"))
+    exec(code, {"spark": spark, "tp": tp})
+    written = pd.read_parquet(tmp_path / "predicted").set_index("customer_id").sort_index()
+    base = tp.customer_base(log, tz="Asia/Shanghai")
+    model = tp.ModifiedBetaGeoModel().fit(base)
+    expected = base.predict(model, ["probability_alive", "expected_purchases"], horizon=39)
+    pd.testing.assert_frame_equal(written, expected.to_frame(), rtol=1e-9)
