@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -133,6 +134,13 @@ def test_posterior_agrees_with_the_covariance(pareto_split: ParetoNBDModel) -> N
 
 
 # -- bad input -----------------------------------------------------------------------------------
+
+
+def test_a_copy_from_another_process_keeps_its_posterior(pareto_split: ParetoNBDModel) -> None:
+    copy = pickle.loads(pickle.dumps(pareto_split))
+    pd.testing.assert_frame_equal(
+        copy.posterior(draws=100, seed=1), pareto_split.posterior(draws=100, seed=1)
+    )
 
 
 def test_without_repeats_there_is_no_rate() -> None:

@@ -302,7 +302,7 @@ def test_blocks_and_the_scale_do_not_matter() -> None:
     with patch.object(_pareto_likelihood, "_CACHED", 7):
         for got, wanted in zip(Likelihood(rows, 4.0).derivatives(scaled), expected, strict=True):
             np.testing.assert_allclose(got, wanted, rtol=1e-11, atol=1e-12)
-    total = Likelihood(rows, 4.0).totals(scaled[None])[0]
+    total = Likelihood(rows, 4.0).totals(theta[None])[0]
     assert total == pytest.approx(-4000 * expected[0], rel=1e-12)
     start, there = Likelihood(rows).start(), Likelihood(rows, 4.0).start()
     np.testing.assert_allclose(there, start - np.log([1, 4.0, 1, 4.0]), atol=1e-12)

@@ -18,8 +18,8 @@ from touchpoint_lib.lifetime._rows import Rows, tally
 
 #: Fewer rows are fitted as fast as they are binned.
 _MANY = 100_000
-#: Rows a cell that pay for the binning, at least and on average.
-_FULL = 2.5
+#: Rows a cell, on average, that pay for the binning and for steps that tables make dear for both.
+_FULL = 5
 #: Length of a cell in days.
 _DAYS = 7
 #: Rows whose arrays stay in the processor's cache.
@@ -55,24 +55,25 @@ def centroids(rows: Rows) -> Rows | None:
     size = len(lines) * weeks
     if size > _TABLE * n:
         return None
-    at_line = np.repeat(np.arange(len(lines)) * weeks, np.diff(lines, append=n))
+    cell = np.repeat(np.arange(len(lines)) * weeks, np.diff(lines, append=n))
+    cell += week.take(days.T)
+    # Counting the cells costs little beside summing in them.
+    seen = np.zeros(size, dtype=bool)
+    seen[cell] = True
+    if _FULL * np.count_nonzero(seen) > n:
+        return None
     count, recency, age = totals = np.zeros((3, size))
     # In blocks that stay in the cache, as do the cells that sorted rows of a block fall into.
     for start in range(0, n, _CACHED):
         block = slice(start, start + _CACHED)
-        cell = week.take(days.T[block])
-        cell += at_line[block]
-        first = int(cell.min())
-        cell -= first
-        weight = rows.count[block]
+        first = int(cell[block].min())
+        place, weight = cell[block] - first, rows.count[block]
         for total, part in zip(
             totals, (weight, weight * days.recency[block], weight * days.T[block]), strict=True
         ):
-            there = tally(cell, part)
+            there = tally(place, part)
             total[first : first + len(there)] += there
     filled = np.flatnonzero(count)
-    if _FULL * len(filled) > n:
-        return None
     # Look-ups need whole days. Both sums are taken in one order, so that recency never exceeds T.
     recency, age = (
         np.rint(part[filled] / count[filled]) / days.per_unit for part in (recency, age)

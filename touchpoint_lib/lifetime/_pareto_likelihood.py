@@ -173,8 +173,8 @@ class Likelihood:
         return -float(value) / self.n, -gradient / self.n, -hessian / self.n
 
     def totals(self, theta: FloatArray) -> FloatArray:
-        """Return the log-likelihood at each row of ``theta``, log parameters."""
-        params, grid = np.exp(theta + self.log_scale), self.grid
+        """Return the log-likelihood at each row of ``theta``, log parameters in the data's unit."""
+        params, grid = np.exp(theta), self.grid
         needed = np.zeros(len(params)) if grid is None else grid.nodes_needed(params)
         totals = np.empty(len(params))
         for n in np.unique(needed):

@@ -126,8 +126,7 @@ class ParetoNBDModel(CovariateModel):
         if given:
             self._fit_covariates(frame, given, optimum.theta, scale)
             return self
-        self._log_likelihood = lambda theta: likelihood.totals(theta - log_scale)
-        self._data = rows.totals
+        self._log_likelihood, self._data = likelihood.totals, rows.totals
         self._finish(optimum, log_scale, -optimum.value * rows.n_customers, rows.n_customers)
         return self
 
