@@ -8,8 +8,8 @@ bytes of disk a transaction, 5 GB for the largest, hold it, what the engine spil
 predictions. Every value is a hash of its row's number: the log is the same on any number of
 threads. Each library works in a process of its own, one after the other, and its peak memory is
 that of the whole process (VmHWM, in MB of 1024 * 1024 bytes), interpreter and libraries included,
-not beyond its input as in the other benchmarks. DuckDB, polars and Spark use every core, pandas one.
-A target that is missed is said below the table, and is no error.
+not beyond its input as in the other benchmarks. DuckDB, polars and Spark use every core, pandas
+one. A target that is missed is said below the table, and is no error.
 
 The peers have no model for rows that are not in memory, so only the summary is compared: pandas'
 and polars' own group-bys to the same four columns. Ours also checks and counts every fault, looks

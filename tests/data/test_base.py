@@ -89,6 +89,25 @@ def test_predictions_are_written_to_parquet(base, tmp_path):
         predicted.write_parquet(tmp_path / "missing" / "p.parquet")
 
 
+def test_what_cannot_be_written_is_named(base, tmp_path):
+    predicted = base.predict(MODELS["MBG/NBD"], "probability_alive")
+    path = tmp_path / "p.parquet"
+    path.symlink_to(tmp_path / "missing" / "p.parquet")
+    with pytest.raises(tp.InputError, match=r"p\.parquet' cannot be written .*; pass another path"):
+        predicted.write_parquet(path)
+    for none in (None, ""):
+        with pytest.raises(tp.InputError, match=f"path is {none!r}; pass the path of a new file"):
+            predicted.write_parquet(none)
+
+
+@pytest.mark.parametrize("name", ["probability_alive", "Probability_Alive"])
+def test_an_id_named_as_a_prediction_is_refused(name):
+    log = frame(("a", "2024-01-01", 1.0), ("a", "2024-01-09", 2.0))
+    base = tp.customer_base(log.rename(columns={"customer_id": name}), customer=name)
+    with pytest.raises(tp.InputError, match=f"the customer column is named '{name}'; rename it"):
+        base.predict(MODELS["BG/NBD"], "probability_alive")
+
+
 def test_hostile_customer_names():
     log = frame(("a", "2024-01-01", 1.0), ("a", "2024-01-09", 2.0), ("b", "2024-01-02", 1.0))
     nasty = 'x"; DROP TABLE customers; --'
@@ -110,6 +129,14 @@ def test_a_log_without_amounts():
     ("model", "predictions", "options", "message"),
     [
         (3, "probability_alive", {}, "model is a int; pass a model of purchases"),
+        (tp.BetaGeoModel, "probability_alive", {}, "model is a ABCMeta; pass a model of purchases"),
+        (MODELS["BG/NBD"], None, {}, "predictions is None; pass the name of one"),
+        (
+            MODELS["BG/NBD"],
+            "own_return_probability",
+            {"silence": pd.Series(np.ones(1016)), "horizon": 3},
+            "silence holds 1,016 values; pass one number, or predict for base.to_frame",
+        ),
         (tp.BetaGeoModel(), "probability_alive", {}, "has no parameters; call fit"),
         (
             MODELS["BG/NBD"],
@@ -165,6 +192,9 @@ def test_both_say_what_they_are(base):
 def test_sums_and_spend_come_from_the_engine(base):
     customers = base.to_frame()
     assert base.total("log_gaps") == pytest.approx(customers["log_gaps"].sum(), rel=1e-12)
+    for column in ("nope", "customer_id"):
+        with pytest.raises(tp.InputError, match=f"column is '{column}'; it must be one of freq"):
+            base.total(column)
     repeat = customers.loc[customers["frequency"] > 0, ["frequency", "monetary_value"]]
     got = base.repeat_spend()
     assert got.attrs == {"unit": "W"}

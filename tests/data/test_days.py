@@ -44,3 +44,12 @@ def test_today_is_the_shop_s_own_with_a_time_zone():
     moments = pd.to_datetime(["2024-01-01", datetime.now(UTC) + timedelta(hours=25)], utc=True)
     log = pd.DataFrame({"customer_id": ["a", "b"], "date": moments, "amount": [1, 2]})
     assert tp.check_transactions(log, tz="Etc/GMT+12").future_rows == 1
+
+
+@pytest.mark.parametrize("tz", ["posix/Europe/Berlin", "right/Europe/Berlin", "localtime"])
+def test_a_system_s_own_copy_of_a_zone_is_refused(tz, monkeypatch):
+    # Some systems have these, and no engine.
+    monkeypatch.setattr("touchpoint_lib.data.days.ZoneInfo", lambda _: UTC)
+    log = pd.DataFrame({"customer_id": ["a"], "date": pd.to_datetime(["2024-01-01"], utc=True)})
+    with pytest.raises(InputError, match=rf"tz is '{tz}', which is no known time zone"):
+        tp.rfm_summary(log, amount=None, tz=tz)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 
 import duckdb
 import pytest
@@ -71,6 +72,8 @@ def test_the_process_grows_by_no_more_than_the_limit(tmp_path):
         ("2 gigs", "memory is '2 gigs'; pass a text"),
         ("-2GB", "memory is '-2GB'; pass a text"),
         ("10MB", "memory is '10MB'; pass at least 64MB"),
+        ("99999999TB", "memory is '99999999TB'; pass at least 64MB and at most 1000000TB"),
+        ("9" * 400 + "TB", "and at most 1000000TB"),
     ],
 )
 def test_what_is_no_memory_is_refused(memory, message):
@@ -91,3 +94,17 @@ def test_too_little_memory_is_named():
     )
     with pytest.raises(tp.InputError, match=r"memory is '64MB', too little .*; pass more memory"):
         tp.customer_base(log, memory="64MB")
+
+
+def test_what_is_spilled_needs_no_folder_of_another_user(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    # A folder of this name may be of somebody who does not let others write into it.
+    (tmp_path / "touchpoint_lib").write_text("")
+    log = duckdb.connect().sql(
+        "SELECT hash(range) AS customer_id, DATE '2024-01-01' AS date, 1 AS amount"
+        " FROM range(1000000)"
+    )
+    base = tp.customer_base(log, memory="80MB")
+    assert len(base.unique) == 1
+    base.engine.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["touchpoint_lib"]

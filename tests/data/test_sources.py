@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -365,3 +366,26 @@ def test_missing_files(tmp_path):
         tp.rfm_summary(tmp_path / "gone.csv")
     with pytest.raises(InputError, match=r"there is no file 'https://example\.org/log\.parquet'"):
         tp.rfm_summary("https://example.org/log.parquet")
+
+
+@pytest.mark.parametrize("naive", [pa.timestamp("us"), pa.date32()])
+def test_files_with_and_without_a_time_zone_are_no_one_log(tmp_path, naive):
+    days = pa.array([datetime(2024, 1, 1), datetime(2024, 1, 9)], pa.timestamp("us"))
+    for name, kind in (("a", pa.timestamp("us", tz="UTC")), ("b", naive)):
+        columns = {"customer_id": ["a", "b"], ("date" if name == "a" else "DATE"): days.cast(kind)}
+        pq.write_table(pa.table({**columns, "amount": [1.0, 2.0]}), tmp_path / f"{name}.parquet")
+    with pytest.raises(InputError, match="column 'date' mixes times with and without a time zone"):
+        tp.customer_base(tmp_path / "*.parquet", tz="UTC")
+    # A file that has no such column at all has rows without a time.
+    pq.write_table(pa.table({"customer_id": ["a"], "amount": [1.0]}), tmp_path / "b.parquet")
+    with pytest.raises(InputError, match="1 of 3 rows cannot be used: 1 without date"):
+        tp.customer_base(tmp_path / "*.parquet", tz="UTC")
+
+
+def test_a_time_beyond_all_calendars_in_parquet_is_named(tmp_path):
+    log = pa.table(
+        {"customer_id": ["a"], "date": pa.array([2**62], pa.timestamp("ms")), "amount": [1.0]}
+    )
+    pq.write_table(log, tmp_path / "log.parquet")
+    with pytest.raises(InputError, match=r"log\.parquet' cannot be read .Conversion Error"):
+        tp.rfm_summary(tmp_path / "log.parquet")

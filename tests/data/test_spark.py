@@ -245,7 +245,7 @@ def test_other_settings_of_the_session_change_nothing(spark, settings):
 # --- names --------------------------------------------------------------------------------------
 
 HOSTILE = {
-    "customer": "a.`b`.{0}",
+    "customer": "a.`b`.{0} FROM days JOIN log,",
     "time": "日期 {log}",
     "amount": "AMOUNT",
     "discount": "x\"'; DROP TABLE log; --",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -62,7 +63,16 @@ class CustomerBase:
         return self._described(frame)
 
     def total(self, column: str) -> float:
-        """Return the sum of a column of ``rows`` over all customers."""
+        """Return the sum of a column of ``rows`` over all customers.
+
+        Raises
+        ------
+        InputError
+            If it is no column of numbers.
+        """
+        numbers = [name for name in self.rows.columns if name != self.customer]
+        if column not in numbers:
+            raise fail(f"column is {column!r}", f"it must be one of {', '.join(numbers)}")
         [(found,)] = self.engine.fetch(f"SELECT SUM({column}) FROM customers")
         return float(found)
 
@@ -99,7 +109,7 @@ class CustomerBase:
             "expected_purchases"]``.
         options
             What the predictions take, by name: ``horizon=26``, ``interval=0.95``, ``quantile=...``.
-            Each goes to every prediction that knows it.
+            Each goes to every prediction that knows it; one value for all customers.
 
         Returns
         -------
@@ -111,7 +121,8 @@ class CustomerBase:
         ------
         InputError
             If the model has no such prediction or needs more than frequency, recency and T, an
-            option is missing or known to none of the predictions, or the units differ.
+            option is missing, known to none of the predictions or one value a customer, the units
+            differ, or the id's column is named as a prediction's.
 
         Examples
         --------
@@ -124,6 +135,8 @@ class CustomerBase:
         >>> predicted.to_frame()["expected_purchases"].sum().round()
         np.float64(1577.0)
         """
+        if not isinstance(predictions, Iterable):
+            raise fail(f"predictions is {predictions!r}", "pass the name of one, or several names")
         names = [predictions] if isinstance(predictions, str) else list(predictions)
         calls = _calls(model, names, options)
         columns: dict[str, Any] = {key: self.unique[key] for key in DISTINCT}
@@ -134,6 +147,12 @@ class CustomerBase:
             else:
                 columns[name] = found["estimate"]
                 columns |= {f"{name}_{bound}": found[bound] for bound in ("lower", "upper")}
+        # Names that differ in case only are the same to an engine.
+        if self.customer.lower() in columns:
+            raise fail(
+                f"the customer column is named {self.customer!r}",
+                "rename it: the predictions have such a column",
+            )
         joined = join_values(self.engine, pa.table(columns))
         return CustomerPredictions(
             rows=self.engine.rows(joined, [self.customer]),
@@ -203,8 +222,10 @@ class CustomerPredictions:
         Raises
         ------
         InputError
-            If there is something at ``path`` already.
+            If ``path`` is none, there is something already, or it cannot be written.
         """
+        if not isinstance(path, str | Path) or not str(path):
+            raise fail(f"path is {path!r}", "pass the path of a new file")
         self.base.engine.write_parquet(self.table, str(path))
 
     def __repr__(self) -> str:
@@ -238,6 +259,13 @@ def _calls(
         if needed:
             raise fail(f"{name} needs {', '.join(needed)}", f"pass {needed[0]}=")
         own = {key: value for key, value in options.items() if key in known[name]}
+        for key, value in own.items():
+            # The customers here are distinct rows, in an order of their own.
+            if np.ndim(value) == 1:
+                raise fail(
+                    f"{key} holds {len(value):,} values",
+                    "pass one number, or predict for base.to_frame() with one value a customer",
+                )
         calls[name] = partial(getattr(model, name), **own)
     idle = [key for key in options if not any(key in known[name] for name in names)]
     if idle or not names:
@@ -248,8 +276,8 @@ def _calls(
 
 def _taken(model: Any, name: str) -> dict[str, bool] | None:
     """Return the options of a prediction and whether each must be given; None if it is none."""
-    method = getattr(type(model), name)
-    if name.startswith("_") or not inspect.isfunction(method):
+    method = None if name.startswith("_") else getattr(type(model), name)
+    if not inspect.isfunction(method):
         return None
     parameters = dict(inspect.signature(method).parameters)
     if "customers" not in parameters or "interval" not in parameters:

@@ -14,6 +14,8 @@ from touchpoint_lib._checks import fail
 #: Day numbers count from here; the first day that Python can name is this one.
 EPOCH = date(1970, 1, 1)
 FIRST_DAY = (date.min - EPOCH).days
+#: Names of a system's own copy of the time zones: an engine knows none of them.
+_SYSTEM_ZONES = ("posix/", "right/", "posixrules", "localtime", "Factory")
 
 
 def to_date(day: int) -> date:
@@ -31,6 +33,8 @@ def today_in(tz: str | None) -> tuple[int, str | None]:
         return ((now + timedelta(hours=14)).date() - EPOCH).days, None
     try:
         local = now.astimezone(ZoneInfo(tz))
+        if tz.startswith(_SYSTEM_ZONES):
+            raise KeyError(tz)
     except (KeyError, ValueError, TypeError, OSError):
         raise fail(
             f"tz is {tz!r}, which is no known time zone", 'pass an IANA name: tz="Asia/Shanghai"'

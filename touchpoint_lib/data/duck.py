@@ -22,12 +22,16 @@ _BYTES = {
     for power, prefix in enumerate("KMGT", start=1)
     for suffix, base in (("B", 1000), ("iB", 1024))
 }
-#: What reading a file that is damaged raises.
-_UNREADABLE: tuple[type[Exception], ...] = (duckdb.IOException, duckdb.InvalidInputException)
+#: What reading a file that is damaged, or holds a time beyond all calendars, raises.
+_UNREADABLE: tuple[type[Exception], ...] = (
+    duckdb.IOException,
+    duckdb.InvalidInputException,
+    duckdb.ConversionException,
+)
 #: What DuckDB counts of what it takes: at 50 million rows the process took a fifth more.
 _SHARE = 0.8
-#: Below this DuckDB cannot even begin.
-_LEAST_MEMORY = 64e6
+#: Below this DuckDB cannot even begin, above it cannot count.
+_LEAST_MEMORY, _MOST_MEMORY = 64e6, 1e18
 
 
 class DuckEngine:
@@ -54,7 +58,8 @@ class DuckEngine:
                 "autoinstall_known_extensions": False,
                 "python_enable_replacements": False,
                 "preserve_insertion_order": False,
-                "temp_directory": str(Path(tempfile.gettempdir()) / "touchpoint_lib"),
+                # Not a folder in it: on a shared machine that would be another user's.
+                "temp_directory": tempfile.gettempdir(),
                 **limit,
             }
         )
@@ -154,7 +159,13 @@ class DuckEngine:
         if not Path(path).parent.is_dir():
             raise fail(f"there is no folder {str(Path(path).parent)!r}", "make it first")
         with self._readable():
-            self.con.table(table).write_parquet(path, compression="zstd")
+            try:
+                self.con.table(table).write_parquet(path, compression="zstd")
+            except duckdb.IOException as error:
+                raise fail(
+                    f"{path!r} cannot be written ({_short(error)})",
+                    "pass another path, or free space on its disk",
+                ) from error
 
     def close(self) -> None:
         self.con.close()
@@ -194,6 +205,7 @@ def _bytes(memory: Any) -> float:
     if found is None:
         raise fail(f"memory is {memory!r}", 'pass a text such as "2GB" or "500MB"')
     size = float(found[1]) * _BYTES[found[2]]
-    if size < _LEAST_MEMORY:
-        raise fail(f"memory is {memory!r}", f"pass at least {_LEAST_MEMORY / 1e6:.0f}MB")
+    if not _LEAST_MEMORY <= size <= _MOST_MEMORY:
+        least, most = f"{_LEAST_MEMORY / 1e6:.0f}MB", f"{_MOST_MEMORY / 1e12:.0f}TB"
+        raise fail(f"memory is {memory!r}", f"pass at least {least} and at most {most}")
     return size

@@ -16,13 +16,12 @@ import pyarrow as pa
 
 from touchpoint_lib._checks import UNIT_DAYS, Unit, fail
 from touchpoint_lib.data.days import FIRST_DAY
-from touchpoint_lib.data.sources import WORD_ROLES, empty_log
+from touchpoint_lib.data.sources import AWARE, WORD_ROLES, empty_log
 
 _SIGNED = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 _NUMBERS = (*_SIGNED, *(f"U{name}" for name in _SIGNED), "FLOAT", "DOUBLE", "DECIMAL")
 _TIMES = ("DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS")
-_AWARE = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS")
-_IDS = (*_NUMBERS, *_TIMES, *_AWARE, "VARCHAR", "ENUM", "UUID", "BOOLEAN")
+_IDS = (*_NUMBERS, *_TIMES, *AWARE, "VARCHAR", "ENUM", "UUID", "BOOLEAN")
 #: The type of a column in which every value is missing.
 _NULL = ('"NULL"', "NULL")
 #: What a model sees of a customer.
@@ -217,17 +216,17 @@ def _check_types(
             raise fail(f"column {name!r} is {kind}", "convert it to text or integers first")
         if role != "moment":
             continue
-        if plain not in _TIMES + _AWARE:
+        if plain not in _TIMES + AWARE:
             raise fail(
                 f"column {name!r} is {kind}{_example(engine, role)}",
                 "convert it to dates first, with pd.to_datetime(...)",
             )
-        if plain in _AWARE and tz is None:
+        if plain in AWARE and tz is None:
             raise fail(
                 f"column {name!r} is time-zone-aware",
                 'pass tz= the zone whose calendar days count, such as tz="Asia/Shanghai"',
             )
-        if plain not in _AWARE and tz is not None:
+        if plain not in AWARE and tz is not None:
             raise fail(
                 f"tz is {tz!r} but column {name!r} has no time zone",
                 "leave tz out: its days count as they are",

@@ -23,6 +23,8 @@ _PARQUET = (".parquet", ".pq")
 _CSV = (".csv", ".csv.gz", ".tsv")
 #: Roles whose values are words.
 WORD_ROLES = ("category", "channel", "event")
+#: Types of times that have a time zone.
+AWARE = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS")
 _TEXT_ROLES = ("id", "moment", "order_id", *WORD_ROLES)
 #: ISO 8601 only: 03/04/2020 is March to one reader and April to the next.
 _ISO = r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?"
@@ -120,10 +122,7 @@ def _column(name: str, column: pd.Series[Any]) -> Any:
         # The one mixture that Arrow lets pass: it takes naive times for UTC.
         naive = {moment.tzinfo is None for moment in column if isinstance(moment, datetime)}
         if len(naive) > 1:
-            raise fail(
-                f"column {name!r} mixes times with and without a time zone",
-                "convert all of them with pd.to_datetime(..., utc=True)",
-            )
+            raise _mixed_zones(name)
     if isinstance(column.dtype, pd.PeriodDtype):
         # Arrow would hand over their ordinal numbers.
         raise fail(f"column {name!r} holds periods", "convert it first, with .dt.to_timestamp()")
@@ -152,11 +151,31 @@ def _attach_files(con: duckdb.DuckDBPyConnection, path: str, columns: dict[str, 
     if lower.endswith(_PARQUET):
         relation = con.read_parquet(literal, union_by_name=True)
         require_columns(columns, relation.columns)
-        _project(relation, columns).create_view("source")
+        wanted = _project(relation, columns)
+        if len(files) > 1 and str(dict(zip(columns, wanted.types, strict=True))["moment"]) in AWARE:
+            _refuse_mixed_zones(con, literal, columns["moment"])
+        wanted.create_view("source")
     elif any(Path(file).stat().st_size for file in files):
         _attach_csv(con, path, literal, columns)
     else:
         raise fail(f"{path!r} is empty", "pass a file with a header line and rows")
+
+
+def _refuse_mixed_zones(con: duckdb.DuckDBPyConnection, literal: list[str], moment: str) -> None:
+    """Raise if the times of some files have a time zone: the others would get this machine's."""
+    for file in literal:
+        part = con.read_parquet(file)
+        for name, kind in zip(part.columns, part.types, strict=True):
+            # Names are joined whatever their case; a column without any value has no type.
+            if name.lower() == moment.lower() and str(kind) not in (*AWARE, '"NULL"'):
+                raise _mixed_zones(moment)
+
+
+def _mixed_zones(name: str) -> InputError:
+    return fail(
+        f"column {name!r} mixes times with and without a time zone",
+        "convert all of them with pd.to_datetime(..., utc=True)",
+    )
 
 
 def _project(relation: duckdb.DuckDBPyRelation, columns: dict[str, str]) -> duckdb.DuckDBPyRelation:

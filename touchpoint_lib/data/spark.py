@@ -31,8 +31,8 @@ _TYPES = {
     "timestamp_ntz": "TIMESTAMP",
     "void": "NULL",
 }
-#: Where a query reads a table.
-_READ = re.compile(r"\b(FROM|JOIN) (\w+)\b")
+#: Where a query reads a table; a quoted name, first, may hold the same words.
+_READ = re.compile(r"`[^`]*`|\b(FROM|JOIN) (\w+)\b")
 _MICROS_PER_DAY = 86_400_000_000
 
 
