@@ -39,7 +39,7 @@ class Log:
     def con(self) -> duckdb.DuckDBPyConnection:
         """The connection of a log that is here, not in Spark."""
         if not isinstance(self.engine, DuckEngine):
-            raise TypeError("the log is in Spark: open it with distributed=False")
+            raise TypeError("the log is in Spark: open it with here=True")
         return self.engine.con
 
     def summarise(self, columns: Sequence[str], split: int | None = None) -> None:
@@ -81,11 +81,11 @@ def open_log(
     purchase_event: Any = None,
     until_name: str = "until",
     memory: str | None = None,
-    distributed: bool = False,
+    here: bool = False,
 ) -> Log:
     """Check arguments and log, and select its purchases in the engine.
 
-    With ``distributed`` a Spark DataFrame is left in its session: then there are no words.
+    A Spark DataFrame stays in its session, unless it has words or is asked ``here``.
     ``words`` names the columns of the roles category, channel and event. With an event only the
     rows of ``purchase_event`` are purchases; the others are in the engine's table ``events``.
     """
@@ -99,7 +99,7 @@ def open_log(
     check_choice("returns", returns, ["raise", "drop", "net"])
     today, zone = today_in(tz)
     last = until_day(until, today)
-    opened = engine_for(log, memory, distributed=distributed)
+    opened = engine_for(log, memory, here=here or words is not None)
     with closed_on_error(opened):
         engine.stage(opened, log, columns, zone)
         if isinstance(opened, DuckEngine):
@@ -166,9 +166,11 @@ def role_columns(
     return columns
 
 
-def engine_for(source: Any, memory: str | None, *, distributed: bool) -> DuckEngine | SparkEngine:
-    """Return a new engine for a source."""
-    if not (distributed and is_spark(source)):
+def engine_for(
+    source: Any, memory: str | None = None, *, here: bool = False
+) -> DuckEngine | SparkEngine:
+    """Return a new engine for a source: the session of a Spark DataFrame, unless ``here``."""
+    if here or not is_spark(source):
         return DuckEngine(memory)
     if memory is not None:
         raise fail(

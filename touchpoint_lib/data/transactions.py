@@ -68,7 +68,7 @@ def check_transactions(
     columns = role_columns(customer, time, amount, order, discount, {})
     today, zone = today_in(tz)
     last = until_day(until, today)
-    opened = engine_for(log, None, distributed=True)
+    opened = engine_for(log)
     with closing(opened):
         engine.stage(opened, log, columns, zone)
         report, _, _ = count_rows(opened, columns, today, last)
@@ -136,7 +136,6 @@ def customer_base(
         returns,
         discount,
         memory=memory,
-        distributed=True,
     )
     with closed_on_error(opened.engine):
         opened.summarise(opened.columns)
@@ -230,18 +229,7 @@ def rfm_summary(
     {'frequency': 2.0, 'recency': 30.429, 'T': 38.857, 'monetary_value': 22.345}
     """
     opened = open_log(
-        log,
-        customer,
-        time,
-        amount,
-        unit,
-        until,
-        order,
-        tz,
-        on_bad,
-        returns,
-        discount,
-        distributed=True,
+        log, customer, time, amount, unit, until, order, tz, on_bad, returns, discount
     )
     return _fetched(opened, opened.columns, {"until": to_date(opened.until).isoformat()})
 
@@ -295,18 +283,7 @@ def rfm_split(
     """
     day = None if split is None else to_day("split", split)
     opened = open_log(
-        log,
-        customer,
-        time,
-        amount,
-        unit,
-        until,
-        order,
-        tz,
-        on_bad,
-        returns,
-        discount,
-        distributed=True,
+        log, customer, time, amount, unit, until, order, tz, on_bad, returns, discount
     )
     first, last = opened.first_purchase, opened.until
     if day is None:

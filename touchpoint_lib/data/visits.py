@@ -49,7 +49,7 @@ def weekly_repeats(log: Any, split: int, start: int, **options: Any) -> tuple[pd
         customers' numbers in the week) and grown (by how much the sum of squares of their totals
         grows with it); and the day number of the last day observed.
     """
-    opened = open_log(log, **options)
+    opened = open_log(log, **options, here=True)
     # The two parts apart: a return after the split undoes no purchase before it.
     _make_visits(opened, [(FIRST_DAY - 1, split), (split, opened.until)])
     opened.con.execute(_REPEATS.format(split=split))
@@ -101,7 +101,7 @@ def purchase_days(
     ['1997-01-01', '1997-01-18', '1997-08-02', '1997-12-12']
     """
     opened = open_log(
-        log, customer, time, amount, unit, until, order, tz, on_bad, returns, discount
+        log, customer, time, amount, unit, until, order, tz, on_bad, returns, discount, here=True
     )
     _make_visits(opened, [(FIRST_DAY - 1, opened.until)])
     # As text: the ids of an index are Python's own or numpy's, those of the log the engine's.

@@ -93,7 +93,9 @@ def purchase_spells(
         raise fail(
             f"the customer column is named {customer!r}", "rename it: the result has such a column"
         )
-    opened = open_log(log, customer, time, amount, "D", until, order, tz, on_bad, returns, discount)
+    opened = open_log(
+        log, customer, time, amount, "D", until, order, tz, on_bad, returns, discount, here=True
+    )
     days = engine.NET_DAYS if opened.net else engine.PURCHASE_DAYS
     days = days.format(after=FIRST_DAY - 1, until=opened.until)
     query = _SPELLS.format(days=days, until=opened.until)
