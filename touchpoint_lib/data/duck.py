@@ -63,8 +63,14 @@ class DuckEngine:
                 **limit,
             }
         )
-        # A bar would be printed among the caller's results; UTC is for times among the ids.
-        self.con.execute("SET enable_progress_bar = false; SET TimeZone = 'UTC'")
+        # For times among the ids: not the machine's own.
+        self.con.execute("SET TimeZone = 'UTC'")
+        # A bar would stand among the caller's results. Where DuckDB cannot draw one, in JupyterLab
+        # without widgets, it is off, and may not even be switched off.
+        if self.con.execute("SELECT current_setting('enable_progress_bar')").fetchall() == [
+            (True,)
+        ]:
+            self.con.execute("SET enable_progress_bar = false")
         self._source = "the log"
         self._log_is_view = False
         self._uploaded = 0
