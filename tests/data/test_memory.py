@@ -51,16 +51,16 @@ def test_the_process_grows_by_no_more_than_the_limit(tmp_path):
         ) TO '{source}' (FORMAT parquet, ROW_GROUP_SIZE 100000)"""
     )
     results = {}
-    for memory in ("-", "200MB"):
+    for memory in ("-", "300MB"):
         arguments = [str(source), str(tmp_path / f"{memory}.parquet"), memory]
         done = subprocess.run(
             [sys.executable, "-c", SCRIPT, *arguments], check=True, capture_output=True, text=True
         )
         results[memory] = json.loads(done.stdout)
-    limited, free = results["200MB"], results["-"]
+    limited, free = results["300MB"], results["-"]
     # The limit binds: without it the process takes more.
-    assert free["grown"] > 300
-    assert limited["grown"] <= 200
+    assert free["grown"] > 350
+    assert limited["grown"] <= 300
     assert limited["found"][:2] == free["found"][:2]
     assert limited["found"][2] == pytest.approx(free["found"][2], rel=1e-9)
 
