@@ -9,6 +9,7 @@ from plotly.subplots import make_subplots
 from scipy.special import betainc, betaincinv, gammainc, gammaincinv
 
 from touchpoint_lib._checks import FloatArray, fail
+from touchpoint_lib.charts._forest import significant
 from touchpoint_lib.charts._style import ACCENT, BASELINE, finish
 from touchpoint_lib.charts.alive import lasts, unit_word
 from touchpoint_lib.lifetime._purchases import PurchaseModel
@@ -30,8 +31,9 @@ def heterogeneity_data(model: PurchaseModel) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        25 classes of equal width for each of purchase rate and drop-out: quantity, low, high,
-        share (of customers). Rates end at the 99% quantile (or the mean, where that is higher).
+        25 classes of equal width for each of purchase rate and drop-out: quantity, low, high
+        (six significant digits), share (of customers). Rates end at the 99% quantile (or the
+        mean, where that is higher).
         ``attrs`` holds unit, dropout ("probability" or "rate"), and for each quantity mean,
         median and top_share: the share of the sum over all customers that the top tenth has.
 
@@ -70,6 +72,7 @@ def heterogeneity_data(model: PurchaseModel) -> pd.DataFrame:
         else _beta("drop-out", params[2], params[3])
     )
     data = pd.concat([frame for frame, _ in parts], ignore_index=True)
+    data[["low", "high"]] = data[["low", "high"]].apply(significant)
     data.attrs = {
         "unit": model.unit_,
         "dropout": "rate" if by_time else "probability",
@@ -143,7 +146,7 @@ def heterogeneity(data: pd.DataFrame, source: str, n: int) -> go.Figure:
             row=1,
             col=col,
         )
-        mean = data.attrs[name]["mean"]
+        [mean] = significant(pd.Series([data.attrs[name]["mean"]]))
         figure.add_vline(x=mean, line={"color": BASELINE, "dash": "dash", "width": 1.5}, col=col)
         figure.add_annotation(
             x=mean,
