@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from touchpoint_lib._checks import (
-    BoolArray,
-    FloatArray,
-    IntArray,
-    check_columns,
-    check_number,
-    check_values,
-    fail,
+from touchpoint_lib._checks import check_columns, check_number, check_values, fail
+from touchpoint_lib.campaigns._events import (
+    DAY,
+    History,
+    Total,
+    customer_codes,
+    first_of,
+    flags,
+    moments,
 )
 
 __all__ = ["contact_outcomes"]
 
 _ARMS = ("contacted", "held out")
-#: Times are taken to the microsecond.
-_DAY = 86_400_000_000
-#: The exponent below which whole numbers are exact in int64.
-_BITS = 62
 #: Ticks that reach further back than any log, and do not overflow.
 _FOREVER = 2**62
 
@@ -130,12 +126,12 @@ def contact_outcomes(
     if not contacts.index.is_unique:
         twice = contacts.index.duplicated()
         raise fail(
-            f"the index of contacts has {_first(contacts.index, twice)} several times "
+            f"the index of contacts has {first_of(contacts.index, twice)} several times "
             f"({int(twice.sum()):,} rows too many)",
             "make it unique: contacts.reset_index(drop=True)",
         )
-    withheld = _flags(contacts, held_out)
-    at, bought = _moments("contacts", contacts, time), _moments("orders", orders, order_time)
+    withheld = flags(contacts, held_out)
+    at, bought = moments("contacts", contacts, time), moments("orders", orders, order_time)
     if at.tz != bought.tz:
         raise fail(
             f"{time} of contacts has the time zone {at.tz}, {order_time} of orders {bought.tz}",
@@ -145,110 +141,47 @@ def contact_outcomes(
         name: check_values(f"amounts {name!r}", orders[name], index=orders.index)
         for name in amounts
     }
-    who, owner = _customers(contacts, orders, customer)
+    who, owner = customer_codes(contacts, orders, customer)
     end = _end(until, bought, order_time)
     moment = at.asi8
-    late = pd.DatetimeIndex([end]).as_unit("us").asi8[0] - moment < window * _DAY
+    late = pd.DatetimeIndex([end]).as_unit("us").asi8[0] - moment < window * DAY
     if late.any():
         raise fail(
-            f"the {window:g} days of the contact at index {_first(contacts.index, late)} end after "
-            f"{end}, up to which orders are known ({int(late.sum()):,} such contacts)",
+            f"the {window:g} days of the contact at index {first_of(contacts.index, late)} end "
+            f"after {end}, up to which orders are known ({int(late.sum()):,} such contacts)",
             "leave the latest contacts out, pass a shorter window, or pass until= if orders is "
             "complete up to a later moment",
         )
 
-    history = _History.of(owner, bought.asi8)
+    history = History.of(owner, bought.asi8)
     known = history.upto(who, moment)
     first = history.start[who]
     without = known == first
     if without.any():
         raise fail(
-            f"customer {_first(contacts[customer], without)} has no order up to the contact at "
-            f"index {_first(contacts.index, without)} ({int(without.sum()):,} such contacts)",
+            f"customer {first_of(contacts[customer], without)} has no order up to the contact at "
+            f"index {first_of(contacts.index, without)} ({int(without.sum()):,} such contacts)",
             "pass the orders from the first one on; contacts of who never bought before have no "
             "silence: leave them out, whatever their arm",
         )
-    behind = history.upto(who, moment + round(window * _DAY))
+    behind = history.upto(who, moment + round(window * DAY))
     since = first
     if before > 0:
-        since = history.upto(who, moment - round(min(before * _DAY, _FOREVER)))
+        since = history.upto(who, moment - round(min(before * DAY, _FOREVER)))
     result: dict[Hashable, Any] = {name: contacts[name] for name in (customer, time, *keep)}
     result["arm"] = np.where(withheld, _ARMS[1], _ARMS[0])
     result["orders"] = behind - known
-    totals = {name: _Total.of(values[history.order]) for name, values in sums.items()}
+    totals = {name: Total.of(values[history.order]) for name, values in sums.items()}
     for name, total in totals.items():
         result[name] = total.between(known, behind)
-    result["silence"] = (moment - history.time[known - 1]) / _DAY
-    result["age"] = (moment - history.time[first]) / _DAY
+    result["silence"] = (moment - history.time[known - 1]) / DAY
+    result["age"] = (moment - history.time[first]) / DAY
     result["orders_before"] = known - since
     for name, total in totals.items():
         result[f"{name}_before"] = total.between(since, known)
     frame = pd.DataFrame(result, index=contacts.index)
     frame.attrs = {"window": float(window), "before": float(before), "until": str(end)}
     return frame
-
-
-@dataclass(frozen=True, eq=False)
-class _History:
-    """Orders sorted by customer and time: customer c has the places start[c] to start[c + 1]."""
-
-    order: IntArray
-    time: IntArray
-    start: IntArray
-    moments: IntArray
-    key: IntArray
-
-    @classmethod
-    def of(cls, owner: IntArray, time: IntArray) -> _History:
-        # Customer and rank of the time make one number that cannot overflow.
-        moments, rank = np.unique(time, return_inverse=True)
-        key = owner * (len(moments) + 1) + rank + 1
-        order = np.argsort(key, kind="stable")
-        start = np.concatenate([[0], np.cumsum(np.bincount(owner))])
-        return cls(order, time[order], start, moments, key[order])
-
-    def upto(self, who: IntArray, moment: IntArray) -> IntArray:
-        """Return the place behind the customers' last orders up to a moment, inclusive."""
-        rank = _place_behind(self.moments, moment)
-        return _place_behind(self.key, who * (len(self.moments) + 1) + rank)
-
-
-def _place_behind(rising: IntArray, values: IntArray) -> IntArray:
-    """Return how many numbers of ``rising`` each value has up to it, inclusive."""
-    # Four times as fast in the order of the values: neighbours are found in the same place.
-    order = np.argsort(values)
-    place = np.empty(len(values), dtype=np.int64)
-    place[order] = np.searchsorted(rising, values[order], side="right")
-    return place
-
-
-@dataclass(frozen=True, eq=False)
-class _Total:
-    """Running totals, as whole numbers of a small step and the rest.
-
-    Differences of plain running totals would lose digits over millions of orders.
-    """
-
-    steps: IntArray
-    rest: FloatArray
-    shift: int
-
-    @classmethod
-    def of(cls, values: FloatArray) -> _Total:
-        largest = float(np.abs(values).max(initial=0.0))
-        shift = _BITS - len(values).bit_length() - int(np.frexp(largest)[1])
-        steps = np.rint(np.ldexp(values, shift))
-        rest = values - np.ldexp(steps, -shift)
-        return cls(
-            np.concatenate([[0], np.cumsum(steps.astype(np.int64))]),
-            np.concatenate([[0.0], np.cumsum(rest)]),
-            shift,
-        )
-
-    def between(self, first: IntArray, last: IntArray) -> FloatArray:
-        """Return the sums of the values at the places from ``first`` to before ``last``."""
-        steps = (self.steps[last] - self.steps[first]).astype(np.float64)
-        return np.asarray(np.ldexp(steps, -self.shift) + (self.rest[last] - self.rest[first]))
 
 
 def _names(name: str, columns: Any) -> list[str]:
@@ -272,53 +205,6 @@ def _check_result(given: list[str], amounts: list[str]) -> None:
         )
 
 
-def _flags(contacts: pd.DataFrame, column: str) -> BoolArray:
-    """Return a column of truth values."""
-    values = contacts[column]
-    _check_present("contacts", contacts, column)
-    if not pd.api.types.is_bool_dtype(values.dtype):
-        raise fail(
-            f"{column} of contacts holds {values.dtype}, no truth values",
-            f"convert it, such as contacts[{column!r}] == 1",
-        )
-    return values.to_numpy(dtype=np.bool_)
-
-
-def _moments(what: str, frame: pd.DataFrame, column: str) -> pd.DatetimeIndex:
-    """Return a column of times to the microsecond."""
-    values = frame[column]
-    if not pd.api.types.is_datetime64_any_dtype(values.dtype):
-        raise fail(
-            f"{column} of {what} holds {values.dtype}, no times",
-            f"convert it: pd.to_datetime({what}[{column!r}])",
-        )
-    _check_present(what, frame, column)
-    return pd.DatetimeIndex(values).as_unit("us")
-
-
-def _customers(
-    contacts: pd.DataFrame, orders: pd.DataFrame, customer: str
-) -> tuple[IntArray, IntArray]:
-    """Return a number for the customer of each contact and of each order."""
-    ids = {}
-    for what, frame in (("contacts", contacts), ("orders", orders)):
-        _check_present(what, frame, customer)
-        values = frame[customer]
-        if isinstance(values.dtype, pd.CategoricalDtype):
-            values = values.astype(values.cat.categories.dtype)
-        ids[what] = pd.Index(values)
-    owner, known = pd.factorize(ids["orders"])
-    who = known.get_indexer(ids["contacts"])
-    if (who < 0).all():
-        raise fail(
-            f"no customer of contacts ({ids['contacts'].dtype}) is in orders "
-            f"({ids['orders'].dtype})",
-            f"call customers alike in both, in columns {customer!r} of one type",
-        )
-    # One behind the last has no orders.
-    return np.where(who < 0, len(known), who).astype(np.int64), owner.astype(np.int64)
-
-
 def _end(until: Any, bought: pd.DatetimeIndex, column: str) -> pd.Timestamp:
     """Return the moment up to which orders are known."""
     if until is None:
@@ -340,19 +226,3 @@ def _end(until: Any, bought: pd.DatetimeIndex, column: str) -> pd.Timestamp:
         # A date counts to its end, as elsewhere.
         end = end + pd.Timedelta(days=1) - pd.Timedelta("1us")
     return end if bought.tz is None else end.tz_convert(bought.tz)
-
-
-def _check_present(what: str, frame: pd.DataFrame, column: str) -> None:
-    """Raise where a value of a column is missing."""
-    missing = frame[column].isna().to_numpy()
-    if missing.any():
-        raise fail(
-            f"{column} of {what} is missing at index {_first(frame.index, missing)} "
-            f"({int(missing.sum()):,} such rows)",
-            "fill or remove them",
-        )
-
-
-def _first(values: Any, bad: Any) -> str:
-    """Return how the first of the bad values is shown: 4, not np.int32(4)."""
-    return repr(values[np.asarray(bad)][:1].tolist()[0])

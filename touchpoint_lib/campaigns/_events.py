@@ -1,0 +1,142 @@
+"""Times, flags and customers of logs as arrays, and what a customer did up to a moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from touchpoint_lib._checks import BoolArray, FloatArray, IntArray, fail
+
+#: Times are taken to the microsecond.
+DAY = 86_400_000_000
+#: The exponent below which whole numbers are exact in int64.
+_BITS = 62
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """Orders sorted by customer and time: customer c has the places start[c] to start[c + 1]."""
+
+    order: IntArray
+    time: IntArray
+    start: IntArray
+    moments: IntArray
+    key: IntArray
+
+    @classmethod
+    def of(cls, owner: IntArray, time: IntArray) -> History:
+        # Customer and rank of the time make one number that cannot overflow.
+        moments, rank = np.unique(time, return_inverse=True)
+        key = owner * (len(moments) + 1) + rank + 1
+        order = np.argsort(key, kind="stable")
+        start = np.concatenate([[0], np.cumsum(np.bincount(owner))])
+        return cls(order, time[order], start, moments, key[order])
+
+    def upto(self, who: IntArray, moment: IntArray) -> IntArray:
+        """Return the place behind the customers' last orders up to a moment, inclusive."""
+        rank = _place_behind(self.moments, moment)
+        return _place_behind(self.key, who * (len(self.moments) + 1) + rank)
+
+
+def _place_behind(rising: IntArray, values: IntArray) -> IntArray:
+    """Return how many numbers of ``rising`` each value has up to it, inclusive."""
+    # Four times as fast in the order of the values: neighbours are found in the same place.
+    order = np.argsort(values)
+    place = np.empty(len(values), dtype=np.int64)
+    place[order] = np.searchsorted(rising, values[order], side="right")
+    return place
+
+
+@dataclass(frozen=True, eq=False)
+class Total:
+    """Running totals, as whole numbers of a small step and the rest.
+
+    Differences of plain running totals would lose digits over millions of orders.
+    """
+
+    steps: IntArray
+    rest: FloatArray
+    shift: int
+
+    @classmethod
+    def of(cls, values: FloatArray) -> Total:
+        largest = float(np.abs(values).max(initial=0.0))
+        shift = _BITS - len(values).bit_length() - int(np.frexp(largest)[1])
+        steps = np.rint(np.ldexp(values, shift))
+        rest = values - np.ldexp(steps, -shift)
+        return cls(
+            np.concatenate([[0], np.cumsum(steps.astype(np.int64))]),
+            np.concatenate([[0.0], np.cumsum(rest)]),
+            shift,
+        )
+
+    def between(self, first: IntArray, last: IntArray) -> FloatArray:
+        """Return the sums of the values at the places from ``first`` to before ``last``."""
+        steps = (self.steps[last] - self.steps[first]).astype(np.float64)
+        return np.asarray(np.ldexp(steps, -self.shift) + (self.rest[last] - self.rest[first]))
+
+
+def flags(contacts: pd.DataFrame, column: str) -> BoolArray:
+    """Return a column of truth values."""
+    values = contacts[column]
+    check_present("contacts", contacts, column)
+    if not pd.api.types.is_bool_dtype(values.dtype):
+        raise fail(
+            f"{column} of contacts holds {values.dtype}, no truth values",
+            f"convert it, such as contacts[{column!r}] == 1",
+        )
+    return values.to_numpy(dtype=np.bool_)
+
+
+def moments(what: str, frame: pd.DataFrame, column: str) -> pd.DatetimeIndex:
+    """Return a column of times to the microsecond."""
+    values = frame[column]
+    if not pd.api.types.is_datetime64_any_dtype(values.dtype):
+        raise fail(
+            f"{column} of {what} holds {values.dtype}, no times",
+            f"convert it: pd.to_datetime({what}[{column!r}])",
+        )
+    check_present(what, frame, column)
+    return pd.DatetimeIndex(values).as_unit("us")
+
+
+def customer_codes(
+    contacts: pd.DataFrame, orders: pd.DataFrame, customer: str
+) -> tuple[IntArray, IntArray]:
+    """Return a number for the customer of each contact and of each order."""
+    ids = {}
+    for what, frame in (("contacts", contacts), ("orders", orders)):
+        check_present(what, frame, customer)
+        values = frame[customer]
+        if isinstance(values.dtype, pd.CategoricalDtype):
+            values = values.astype(values.cat.categories.dtype)
+        ids[what] = pd.Index(values)
+    owner, known = pd.factorize(ids["orders"])
+    who = known.get_indexer(ids["contacts"])
+    if (who < 0).all():
+        raise fail(
+            f"no customer of contacts ({ids['contacts'].dtype}) is in orders "
+            f"({ids['orders'].dtype})",
+            f"call customers alike in both, in columns {customer!r} of one type",
+        )
+    # One behind the last has no orders.
+    return np.where(who < 0, len(known), who).astype(np.int64), owner.astype(np.int64)
+
+
+def check_present(what: str, frame: pd.DataFrame, column: str) -> None:
+    """Raise where a value of a column is missing."""
+    missing = frame[column].isna().to_numpy()
+    if missing.any():
+        raise fail(
+            f"{column} of {what} is missing at index {first_of(frame.index, missing)} "
+            f"({int(missing.sum()):,} such rows)",
+            "fill or remove them",
+        )
+
+
+def first_of(values: Any, bad: Any) -> str:
+    """Return how the first of the bad values is shown: 4, not np.int32(4)."""
+    return repr(values[np.asarray(bad)][:1].tolist()[0])
