@@ -44,10 +44,14 @@ if TYPE_CHECKING:
     from touchpoint_lib.churn.panel import indicator_panel as indicator_panel
     from touchpoint_lib.data.base import CustomerBase as CustomerBase
     from touchpoint_lib.data.base import CustomerPredictions as CustomerPredictions
+    from touchpoint_lib.data.contacts import ContactReport as ContactReport
+    from touchpoint_lib.data.contacts import check_contacts as check_contacts
+    from touchpoint_lib.data.contacts import contact_log as contact_log
     from touchpoint_lib.data.datasets import fetch_hillstrom as fetch_hillstrom
     from touchpoint_lib.data.datasets import load_cdnow as load_cdnow
     from touchpoint_lib.data.datasets import load_donations as load_donations
     from touchpoint_lib.data.datasets import load_subscriptions as load_subscriptions
+    from touchpoint_lib.data.orders import order_log as order_log
     from touchpoint_lib.data.quality import DataReport as DataReport
     from touchpoint_lib.data.transactions import check_transactions as check_transactions
     from touchpoint_lib.data.transactions import customer_base as customer_base
@@ -126,6 +130,10 @@ if TYPE_CHECKING:
     from touchpoint_lib.timing.programme import ContactProgramme as ContactProgramme
     from touchpoint_lib.timing.spells import purchase_spells as purchase_spells
     from touchpoint_lib.timing.spells import timing_windows as timing_windows
+    from touchpoint_lib.touchpoints.matrix import TouchpointMatrix as TouchpointMatrix
+    from touchpoint_lib.touchpoints.matrix import touchpoint_matrix as touchpoint_matrix
+    from touchpoint_lib.touchpoints.stages import stage_at as stage_at
+    from touchpoint_lib.touchpoints.stages import stage_history as stage_history
 
 _MODULES = {
     "_checks": ["InputError"],
@@ -149,7 +157,9 @@ _MODULES = {
     "churn.model": ["ChurnModel"],
     "churn.panel": ["indicator_panel"],
     "data.base": ["CustomerBase", "CustomerPredictions"],
+    "data.contacts": ["ContactReport", "check_contacts", "contact_log"],
     "data.datasets": ["fetch_hillstrom", "load_cdnow", "load_donations", "load_subscriptions"],
+    "data.orders": ["order_log"],
     "data.quality": ["DataReport"],
     "data.transactions": ["check_transactions", "customer_base", "rfm_split", "rfm_summary"],
     "data.visits": ["purchase_days"],
@@ -213,6 +223,8 @@ _MODULES = {
     ],
     "timing.programme": ["ContactProgramme"],
     "timing.spells": ["purchase_spells", "timing_windows"],
+    "touchpoints.matrix": ["TouchpointMatrix", "touchpoint_matrix"],
+    "touchpoints.stages": ["stage_at", "stage_history"],
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

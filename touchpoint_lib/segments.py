@@ -386,24 +386,14 @@ def sleep_states(
     >>> str(states.loc["00004", "drowsy_on"].date())
     '1997-11-08'
     """
-    if isinstance(model, BetaGeoModel) and not isinstance(model, ModifiedBetaGeoModel):
-        raise fail(
-            "model is a BetaGeoModel, which holds one-time customers alive for ever",
-            "use ModifiedBetaGeoModel",
-        )
-    if not isinstance(model, PurchaseModel):
-        raise fail(f"model is a {type(model).__name__}", "pass a fitted ModifiedBetaGeoModel")
-    levels = _lines(lines)
     frame = customer_frame(customers)
     rows = check_rows(frame)
     silence = _silence(rows)
-    on_the_day = frame.assign(T=frame["recency"])
-    at_purchase = model.probability_alive(on_the_day).to_numpy()
+    gaps, at_purchase = silence_lines(model, frame, lines)
     relative = model.probability_alive(frame).to_numpy() / at_purchase
     result = pd.DataFrame({"silence": silence, "relative": relative}, index=frame.index)
     names = ("drowsy_after", "half_asleep_after", "asleep_after")
-    for name, level in zip(names, levels, strict=True):
-        result[name] = model.dormancy_gap(frame, alive=level * at_purchase)
+    result[list(names)] = gaps
     passed = silence[:, None] >= result[list(names)].to_numpy()
     result.insert(
         0,
@@ -419,6 +409,43 @@ def sleep_states(
             on = name.replace("_after", "_on")
             result[on] = _crossing_day(rows, result[name].to_numpy(), *observed)
     return result
+
+
+def silence_lines(
+    model: PurchaseModel, frame: pd.DataFrame, lines: Sequence[float]
+) -> tuple[FloatArray, FloatArray]:
+    """Return the silence at which each line of `sleep_states` is crossed, and P(alive) before it.
+
+    Parameters
+    ----------
+    model, lines
+        As for `sleep_states`.
+    frame : DataFrame
+        With frequency and recency, a row a customer or a purchase.
+
+    Returns
+    -------
+    array, shape (n, 3); array, shape (n,)
+        In the model's unit, 0 where P(alive) starts below the line; and P(alive) on the day of the
+        purchase.
+
+    Raises
+    ------
+    InputError
+        If the model is a BG/NBD, or the lines do not fall within (0, 1).
+    """
+    if isinstance(model, BetaGeoModel) and not isinstance(model, ModifiedBetaGeoModel):
+        raise fail(
+            "model is a BetaGeoModel, which holds one-time customers alive for ever",
+            "use ModifiedBetaGeoModel",
+        )
+    if not isinstance(model, PurchaseModel):
+        raise fail(f"model is a {type(model).__name__}", "pass a fitted ModifiedBetaGeoModel")
+    levels = _lines(lines)
+    on_the_day = frame.assign(T=frame["recency"])
+    at_purchase = model.probability_alive(on_the_day).to_numpy()
+    gaps = [model.dormancy_gap(on_the_day, alive=level * at_purchase) for level in levels]
+    return np.column_stack(gaps), at_purchase
 
 
 def _silence(rows: Rows, ahead: float | FloatArray = 0.0) -> FloatArray:

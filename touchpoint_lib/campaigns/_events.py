@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,25 +105,30 @@ def moments(what: str, frame: pd.DataFrame, column: str) -> pd.DatetimeIndex:
 
 
 def customer_codes(
-    contacts: pd.DataFrame, orders: pd.DataFrame, customer: str
+    contacts: pd.DataFrame,
+    orders: pd.DataFrame,
+    customer: str,
+    called: tuple[str, str] = ("contacts", "orders"),
 ) -> tuple[IntArray, IntArray]:
-    """Return a number for the customer of each contact and of each order."""
-    ids = {}
-    for what, frame in (("contacts", contacts), ("orders", orders)):
+    """Return a number for the customer of each contact and of each order.
+
+    A customer without orders has the number behind the last. ``called`` are the names of the two
+    frames, for the messages.
+    """
+    ids = []
+    for what, frame in zip(called, (contacts, orders), strict=True):
         check_present(what, frame, customer)
         values = frame[customer]
         if isinstance(values.dtype, pd.CategoricalDtype):
             values = values.astype(values.cat.categories.dtype)
-        ids[what] = pd.Index(values)
-    owner, known = pd.factorize(ids["orders"])
-    who = known.get_indexer(ids["contacts"])
+        ids.append(pd.Index(values))
+    owner, known = pd.factorize(ids[1])
+    who = known.get_indexer(ids[0])
     if (who < 0).all():
         raise fail(
-            f"no customer of contacts ({ids['contacts'].dtype}) is in orders "
-            f"({ids['orders'].dtype})",
+            f"no customer of {called[0]} ({ids[0].dtype}) is in {called[1]} ({ids[1].dtype})",
             f"call customers alike in both, in columns {customer!r} of one type",
         )
-    # One behind the last has no orders.
     return np.where(who < 0, len(known), who).astype(np.int64), owner.astype(np.int64)
 
 
@@ -140,3 +146,26 @@ def check_present(what: str, frame: pd.DataFrame, column: str) -> None:
 def first_of(values: Any, bad: Any) -> str:
     """Return how the first of the bad values is shown: 4, not np.int32(4)."""
     return repr(values[np.asarray(bad)][:1].tolist()[0])
+
+
+def end_of(until: Any, bought: pd.DatetimeIndex, column: str) -> pd.Timestamp:
+    """Return the moment up to which orders are known."""
+    if until is None:
+        return bought.max()
+    remedy = "pass a date or moment such as '2025-12-31'"
+    # A number would be read as nanoseconds.
+    if not isinstance(until, str | dt.date | np.datetime64):
+        raise fail(f"until is {until!r}", remedy)
+    try:
+        end = pd.Timestamp(until)
+    except (ValueError, TypeError) as error:
+        raise fail(f"until is {until!r} ({error})", remedy) from None
+    if pd.isna(end):
+        raise fail(f"until is {until!r}", remedy)
+    if (end.tz is None) != (bought.tz is None):
+        has, needs = ("no", "one") if end.tz is None else ("a", "none")
+        raise fail(f"until ({end}) has {has} time zone", f"{column} has {needs}: pass it alike")
+    if end == end.normalize():
+        # A date counts to its end, as elsewhere.
+        end = end + pd.Timedelta(days=1) - pd.Timedelta("1us")
+    return end if bought.tz is None else end.tz_convert(bought.tz)

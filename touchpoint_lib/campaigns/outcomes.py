@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Hashable, Iterable
 from typing import Any
 
@@ -15,6 +14,7 @@ from touchpoint_lib.campaigns._events import (
     History,
     Total,
     customer_codes,
+    end_of,
     first_of,
     flags,
     moments,
@@ -142,7 +142,7 @@ def contact_outcomes(
         for name in amounts
     }
     who, owner = customer_codes(contacts, orders, customer)
-    end = _end(until, bought, order_time)
+    end = end_of(until, bought, order_time)
     moment = at.asi8
     late = pd.DatetimeIndex([end]).as_unit("us").asi8[0] - moment < window * DAY
     if late.any():
@@ -203,26 +203,3 @@ def _check_result(given: list[str], amounts: list[str]) -> None:
             f"the result would have two columns {twice[0]!r}",
             f"name columns once; rename those called as what is made: {', '.join(made)}",
         )
-
-
-def _end(until: Any, bought: pd.DatetimeIndex, column: str) -> pd.Timestamp:
-    """Return the moment up to which orders are known."""
-    if until is None:
-        return bought.max()
-    remedy = "pass a date or moment such as '2025-12-31'"
-    # A number would be read as nanoseconds.
-    if not isinstance(until, str | dt.date | np.datetime64):
-        raise fail(f"until is {until!r}", remedy)
-    try:
-        end = pd.Timestamp(until)
-    except (ValueError, TypeError) as error:
-        raise fail(f"until is {until!r} ({error})", remedy) from None
-    if pd.isna(end):
-        raise fail(f"until is {until!r}", remedy)
-    if (end.tz is None) != (bought.tz is None):
-        has, needs = ("no", "one") if end.tz is None else ("a", "none")
-        raise fail(f"until ({end}) has {has} time zone", f"{column} has {needs}: pass it alike")
-    if end == end.normalize():
-        # A date counts to its end, as elsewhere.
-        end = end + pd.Timedelta(days=1) - pd.Timedelta("1us")
-    return end if bought.tz is None else end.tz_convert(bought.tz)

@@ -8,7 +8,7 @@ point: to Spark that is a DECIMAL.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 import pandas as pd
@@ -23,7 +23,7 @@ _NUMBERS = (*_SIGNED, *(f"U{name}" for name in _SIGNED), "FLOAT", "DOUBLE", "DEC
 _TIMES = ("DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS")
 _IDS = (*_NUMBERS, *_TIMES, *AWARE, "VARCHAR", "ENUM", "UUID", "BOOLEAN")
 #: The type of a column in which every value is missing.
-_NULL = ('"NULL"', "NULL")
+NULL_TYPES = ('"NULL"', "NULL")
 #: What a model sees of a customer.
 DISTINCT = ("frequency", "recency", "T")
 
@@ -193,21 +193,25 @@ def stage(engine: Engine, source: Any, columns: dict[str, str], tz: str | None) 
         If the source cannot be read, is empty, or a column is of an unusable type.
     """
     types = engine.attach(source, columns)
-    _check_types(engine, types, columns, tz)
+    check_types(engine, types, columns, tz, ("amount", "discount"))
     engine.keep_log(_staging(engine, types, tz))
     if not engine.fetch("SELECT 1 FROM log LIMIT 1"):
         raise empty_log()
 
 
-def _check_types(
-    engine: Engine, types: dict[str, str], columns: dict[str, str], tz: str | None
+def check_types(
+    engine: Engine,
+    types: dict[str, str],
+    columns: dict[str, str],
+    tz: str | None,
+    numbers: Collection[str],
 ) -> None:
-    """Raise unless each column is of a type that its role can use."""
+    """Raise unless each column is of a type that its role can use; ``numbers`` are such roles."""
     for role, kind in types.items():
         name, plain = columns[role], kind.partition("(")[0]
-        if kind in _NULL:
+        if kind in NULL_TYPES:
             continue
-        if role in ("amount", "discount") and plain not in _NUMBERS:
+        if role in numbers and plain not in _NUMBERS:
             raise fail(
                 f"column {name!r} is {kind}{_example(engine, role)}, not numeric",
                 "convert it to numbers first, with pd.to_numeric(...)",
@@ -241,30 +245,35 @@ def _example(engine: Engine, role: str) -> str:
     return f", the first value {found[0][0]!r}" if found else ""
 
 
+def known(role: str, kind: str) -> str:
+    """Return an id or a word as an expression: a NaN id and an empty text are none."""
+    if kind in NULL_TYPES:
+        return "CAST(NULL AS STRING)"
+    if kind in ("FLOAT", "DOUBLE"):
+        return f"CASE WHEN isnan({role}) THEN NULL ELSE {role} END"
+    if kind.startswith(("VARCHAR", "ENUM")):
+        return f"NULLIF(CAST({role} AS STRING), '')"
+    return role
+
+
 def _staging(engine: Engine, types: dict[str, str], tz: str | None) -> str:
     """Return the SELECT that brings the columns into one form."""
-
-    def known(role: str) -> str:
-        """A NaN id and an empty text id are no ids."""
-        if types[role] in _NULL:
-            return "CAST(NULL AS STRING)"
-        if types[role] in ("FLOAT", "DOUBLE"):
-            return f"CASE WHEN isnan({role}) THEN NULL ELSE {role} END"
-        if types[role].startswith(("VARCHAR", "ENUM")):
-            return f"NULLIF(CAST({role} AS STRING), '')"
-        return role
-
-    moment = "CAST(NULL AS DATE)" if types["moment"] in _NULL else "moment"
+    moment = "CAST(NULL AS DATE)" if types["moment"] in NULL_TYPES else "moment"
     # An infinite time has no day: the engine returns null.
     day = engine.day(moment, tz)
     amount, discount = (
         f"CAST({role if role in types else 0} AS DOUBLE)" for role in ("amount", "discount")
     )
-    order_id = known("order_id") if "order_id" in types else "CAST(NULL AS STRING)"
-    words = (f", CAST({known(role)} AS STRING) AS {role}" for role in WORD_ROLES if role in types)
+    order_id = known("order_id", types.get("order_id", "NULL"))
+    words = (
+        f", CAST({known(role, types[role])} AS STRING) AS {role}"
+        for role in WORD_ROLES
+        if role in types
+    )
     return (
-        f"SELECT {known('id')} AS id, {moment} AS moment, {day} AS day, {amount} AS amount,"
-        f" {discount} AS discount, {order_id} AS order_id{''.join(words)} FROM source"
+        f"SELECT {known('id', types['id'])} AS id, {moment} AS moment, {day} AS day,"
+        f" {amount} AS amount, {discount} AS discount, {order_id} AS order_id{''.join(words)}"
+        " FROM source"
     )
 
 

@@ -3,13 +3,64 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import date
+from typing import ClassVar
 
 import pandas as pd
 
 from touchpoint_lib._checks import fail
 from touchpoint_lib.data.days import to_date
+
+
+@dataclass(frozen=True)
+class Report:
+    """Counts with their meanings, as a frame, a dict, text and a table in a notebook.
+
+    Whoever derives from it has ``meanings``: what a row of each kind is called, and whether it is
+    a fault that ``on_bad`` decides.
+    """
+
+    meanings: ClassVar[Mapping[str, tuple[str, bool]]]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the report as a frame of one row, a column a field."""
+        return pd.DataFrame([asdict(self)])
+
+    def to_dict(self) -> dict[str, int | str | None]:
+        """Return the report as a plain dict, the days as ISO text: JSON can hold it."""
+        return {
+            name: value.isoformat() if isinstance(value, date) else value
+            for name, value in asdict(self).items()
+        }
+
+    def _lines(self) -> list[tuple[str, str, str]]:
+        """Return meaning, value and note of each field."""
+        lines = []
+        for field in fields(self):
+            value = getattr(self, field.name)
+            meaning, fault = self.meanings[field.name]
+            text = f"{value:,}" if isinstance(value, int) else str(value or "none")
+            lines.append((meaning, text, "fault" if fault and value else ""))
+        return lines
+
+    def __str__(self) -> str:
+        lines = self._lines()
+        left = max(len(meaning) for meaning, _, _ in lines)
+        right = max(len(text) for _, text, _ in lines)
+        return "\n".join(
+            f"{meaning:<{left}}  {text:>{right}}  {note}".rstrip() for meaning, text, note in lines
+        )
+
+    def _repr_html_(self) -> str:
+        body = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(meaning)}</th>"
+            f"<td style='text-align:right'>{text}</td><td>{note}</td></tr>"
+            for meaning, text, note in self._lines()
+        )
+        return f"<table><tbody>{body}</tbody></table>"
+
 
 #: What a row of each kind is called, and whether it is a fault that ``on_bad`` decides.
 _MEANINGS = {
@@ -31,7 +82,7 @@ _MEANINGS = {
 
 
 @dataclass(frozen=True)
-class DataReport:
+class DataReport(Report):
     """What a purchase log consists of, in rows; a row may count under several heads.
 
     Attributes
@@ -71,6 +122,8 @@ class DataReport:
     255
     """
 
+    meanings: ClassVar[Mapping[str, tuple[str, bool]]] = _MEANINGS
+
     rows: int
     usable_rows: int
     null_customer: int
@@ -85,43 +138,6 @@ class DataReport:
     duplicate_orders: int
     first_day: date | None
     last_day: date | None
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return the report as a frame of one row, a column a field."""
-        return pd.DataFrame([asdict(self)])
-
-    def to_dict(self) -> dict[str, int | str | None]:
-        """Return the report as a plain dict, the days as ISO text: JSON can hold it."""
-        return {
-            name: value.isoformat() if isinstance(value, date) else value
-            for name, value in asdict(self).items()
-        }
-
-    def _lines(self) -> list[tuple[str, str, str]]:
-        """Return meaning, value and note of each field."""
-        lines = []
-        for field in fields(self):
-            value = getattr(self, field.name)
-            meaning, fault = _MEANINGS[field.name]
-            text = f"{value:,}" if isinstance(value, int) else str(value or "none")
-            lines.append((meaning, text, "fault" if fault and value else ""))
-        return lines
-
-    def __str__(self) -> str:
-        lines = self._lines()
-        left = max(len(meaning) for meaning, _, _ in lines)
-        right = max(len(text) for _, text, _ in lines)
-        return "\n".join(
-            f"{meaning:<{left}}  {text:>{right}}  {note}".rstrip() for meaning, text, note in lines
-        )
-
-    def _repr_html_(self) -> str:
-        body = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(meaning)}</th>"
-            f"<td style='text-align:right'>{text}</td><td>{note}</td></tr>"
-            for meaning, text, note in self._lines()
-        )
-        return f"<table><tbody>{body}</tbody></table>"
 
 
 def refuse_faults(report: DataReport, columns: dict[str, str], today: int) -> None:

@@ -22,7 +22,7 @@ from touchpoint_lib._checks import InputError, fail
 _PARQUET = (".parquet", ".pq")
 _CSV = (".csv", ".csv.gz", ".tsv")
 #: Roles whose values are words.
-WORD_ROLES = ("category", "channel", "event")
+WORD_ROLES = ("category", "channel", "event", "campaign")
 #: Types of times that have a time zone.
 AWARE = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS")
 _TEXT_ROLES = ("id", "moment", "order_id", *WORD_ROLES)
@@ -69,7 +69,8 @@ def require_columns(columns: Mapping[str, str], present: list[Any]) -> None:
         raise fail(
             f"the log has no column {', '.join(map(repr, missing))} "
             f"(it has {', '.join(repr(str(name)) for name in present)})",
-            "name the columns with customer=, time=, amount=, or pass amount=None",
+            "name the columns with customer=, time="
+            + (", amount=, or pass amount=None" if "amount" in columns else " and so on"),
         )
     for name in columns.values():
         if present.count(name) > 1:
