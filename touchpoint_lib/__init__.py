@@ -130,6 +130,8 @@ if TYPE_CHECKING:
     from touchpoint_lib.timing.programme import ContactProgramme as ContactProgramme
     from touchpoint_lib.timing.spells import purchase_spells as purchase_spells
     from touchpoint_lib.timing.spells import timing_windows as timing_windows
+    from touchpoint_lib.touchpoints.flows import flow_difference as flow_difference
+    from touchpoint_lib.touchpoints.flows import stage_flows as stage_flows
     from touchpoint_lib.touchpoints.matrix import TouchpointMatrix as TouchpointMatrix
     from touchpoint_lib.touchpoints.matrix import touchpoint_matrix as touchpoint_matrix
     from touchpoint_lib.touchpoints.stages import stage_at as stage_at
@@ -223,6 +225,7 @@ _MODULES = {
     ],
     "timing.programme": ["ContactProgramme"],
     "timing.spells": ["purchase_spells", "timing_windows"],
+    "touchpoints.flows": ["flow_difference", "stage_flows"],
     "touchpoints.matrix": ["TouchpointMatrix", "touchpoint_matrix"],
     "touchpoints.stages": ["stage_at", "stage_history"],
 }

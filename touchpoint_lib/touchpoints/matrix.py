@@ -233,7 +233,7 @@ def touchpoint_matrix(
     TouchpointMatrix(6 channels; cells: not known 25, not identified 6, gains 1, loses 1)
     >>> sms = matrix.table[(matrix.table["channel"] == "sms") & (matrix.table["by"] == "")]
     >>> sms[["orders_per_1000", "orders_low", "orders_high"]].round(0).to_dict("records")
-    [{'orders_per_1000': 37.0, 'orders_low': 8.0, 'orders_high': 66.0}]
+    [{'orders_per_1000': 37.0, 'orders_low': 9.0, 'orders_high': 66.0}]
     """
     at = check_log("contacts", contacts, ["channel", "cost"])
     earning = Earning.of(margin)
