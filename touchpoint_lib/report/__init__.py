@@ -51,6 +51,9 @@ if TYPE_CHECKING:
     from touchpoint_lib.report.timing import payment_truth_data as payment_truth_data
     from touchpoint_lib.report.timing import payment_truth_verdict as payment_truth_verdict
     from touchpoint_lib.report.timing import timing_headline as timing_headline
+    from touchpoint_lib.report.touchpoints import read_touchpoints as read_touchpoints
+    from touchpoint_lib.report.touchpoints import shop_matrix_truth as shop_matrix_truth
+    from touchpoint_lib.report.touchpoints import shop_touchpoints as shop_touchpoints
 
 # Loaded on first use: the command line must not wait for plotly.
 _HOME = {
@@ -86,6 +89,7 @@ _HOME = {
     "reach_caution": "churn",
     "reach_verdict": "churn",
     "read_experiment": "campaign",
+    "read_touchpoints": "touchpoints",
     "regularity_verdict": "lifetime",
     "residual_value_data": "holdout",
     "residual_value_verdict": "holdout",
@@ -93,6 +97,8 @@ _HOME = {
     "shop_claims": "campaign_shop",
     "shop_effect": "campaign_shop",
     "shop_experiment": "campaign_shop",
+    "shop_matrix_truth": "touchpoints",
+    "shop_touchpoints": "touchpoints",
     "target_profile": "campaign",
     "thresholds_data": "churn",
     "thresholds_verdict": "churn",

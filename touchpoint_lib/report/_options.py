@@ -39,6 +39,19 @@ OPTIONS: dict[str, tuple[str, ...]] = {
         "window",
         "cycle",
     ),
+    "contacts": (
+        "contact_time",
+        "channel",
+        "campaign",
+        "held_out",
+        "cost",
+        "coupon",
+        "opened",
+        "clicked",
+        "unsubscribed",
+        "margin",
+        "window",
+    ),
 }
 #: Arguments of the library whose option is called otherwise.
 _RENAMED = {

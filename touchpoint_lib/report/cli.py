@@ -24,7 +24,11 @@ _NEEDED = {
     "outcome": "the columns with the outcomes",
 }
 #: What the input of each kind is called in messages.
-_SUBJECTS = {"transactions": "your own data", "data": "an experiment"}
+_SUBJECTS = {
+    "transactions": "your own data",
+    "data": "an experiment",
+    "contacts": "a contact log",
+}
 _FAULTS = (
     "null_customer",
     "null_time",
@@ -43,6 +47,8 @@ _REPORT_EXAMPLES = """examples:
       on your own purchase log; notebooks that need more than the log are skipped and named
   touchpoint report campaign --data test.csv --arm group --control holdout --outcome visit spend
       on your own experiment, a row a customer
+  touchpoint report touchpoints --contacts sent.csv --transactions log.csv --margin 0.3
+      on your own contact log and purchase log, with the share of the amount that is earned
 """
 _CHECK_EXAMPLES = """examples:
   touchpoint check log.csv
@@ -91,6 +97,7 @@ def build_parser(inputs: Sequence[str] = ("transactions",)) -> argparse.Argument
     files = {
         "transactions": "the purchase log: CSV or Parquet",
         "data": "the experiment, a row a customer: CSV or Parquet",
+        "contacts": "the contact log, a row a contact or one held out: CSV or Parquet",
     }
     for name in inputs:
         own.add_argument(f"--{name}", metavar="FILE", help=files.get(name, f"the {name} file"))
@@ -105,6 +112,10 @@ def build_parser(inputs: Sequence[str] = ("transactions",)) -> argparse.Argument
     )
     if "data" in inputs:
         _add_experiment(report.add_argument_group("your own experiment (with --data)"))
+    if "contacts" in inputs:
+        _add_contacts(report.add_argument_group("your own contact log (with --contacts)"))
+    if {"data", "contacts"} & set(inputs):
+        _add_outcome(report.add_argument_group("what counts (with --data or --contacts)"))
     report.add_argument(
         "--output", metavar="DIR", default="reports", help="folder to write to (reports)"
     )
@@ -152,17 +163,35 @@ def _add_experiment(group: argparse._ActionsContainer) -> None:
     group.add_argument("--method", metavar="NAME", help="how the effect is estimated")
     group.add_argument("--cluster", metavar="COL", help="column whose rows belong together")
     group.add_argument("--money", metavar="COL", help="outcome that is money")
-    for name, text in (
-        ("margin", "share of that money that is earned"),
-        ("contact-cost", "cost of a contact"),
-    ):
-        group.add_argument(f"--{name}", metavar="NUMBER", type=_number, help=text)
+    group.add_argument("--contact-cost", metavar="NUMBER", type=_number, help="cost of a contact")
     group.add_argument("--discount-cost", metavar="COL", help="column with what was given away")
+    group.add_argument("--cycle", metavar="DAYS", type=_number, help="days of one repurchase cycle")
+
+
+def _add_contacts(group: argparse._ActionsContainer) -> None:
+    """Add the options that say what a contact log's columns mean."""
     for name, text in (
-        ("window", "days over which outcomes were counted"),
-        ("cycle", "days of one repurchase cycle"),
+        ("contact-time", "column with the time of the contact (time)"),
+        ("channel", "column with the channel (channel)"),
+        ("campaign", "column with the campaign"),
+        ("held-out", "column that is true where the contact was withheld by lot (held_out)"),
+        ("cost", "column with what the contact cost (cost)"),
+        ("coupon", "column with the depth of its coupon"),
+        ("opened", "column that is true where it was opened"),
+        ("clicked", "column that is true where it was clicked"),
+        ("unsubscribed", "column that is true where it made the customer leave the channel"),
     ):
-        group.add_argument(f"--{name}", metavar="DAYS", type=_number, help=text)
+        group.add_argument(f"--{name}", metavar="COL", help=text)
+
+
+def _add_outcome(group: argparse._ActionsContainer) -> None:
+    """Add the options of money and of the window in which it is counted."""
+    group.add_argument(
+        "--margin", metavar="NUMBER", type=_number, help="share of the money that is earned"
+    )
+    group.add_argument(
+        "--window", metavar="DAYS", type=_number, help="days over which outcomes are counted"
+    )
 
 
 def _number(text: str) -> float:
@@ -215,19 +244,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _report(options: argparse.Namespace, books: list[run.Notebook], known: list[str]) -> int:
     """Run notebooks, write their reports and the index."""
     inputs = {name: getattr(options, name) for name in known if getattr(options, name) is not None}
-    described: dict[str, Value] = {}
+    described: dict[str, Value] = {
+        name: getattr(options, name)
+        for name in dict.fromkeys(name for names in OPTIONS.values() for name in names)
+        if getattr(options, name, None) is not None
+    }
     for subject, names in OPTIONS.items():
-        given = {
-            name: getattr(options, name)
-            for name in names
-            if getattr(options, name, None) is not None
-        }
-        if given and subject not in inputs:
-            listed = ", ".join(as_option(name) for name in given)
+        # What describes several inputs needs one of them.
+        described_too = {name for one in inputs for name in OPTIONS.get(one, ())}
+        lone = [name for name in names if name in described and name not in described_too]
+        if lone and subject not in inputs:
+            listed = ", ".join(as_option(name) for name in lone)
             raise run.UsageError(
                 f"{listed}: these describe {_SUBJECTS[subject]}; give --{subject} FILE too"
             )
-        described |= given
     missing = [name for name in _NEEDED if "data" in inputs and name not in described]
     if missing:
         listed = " and ".join(f"{as_option(name)} ({_NEEDED[name]})" for name in missing)

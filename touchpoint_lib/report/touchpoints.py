@@ -1,0 +1,185 @@
+"""What the touchpoint notebook needs besides the library: own files, and the truth of a shop."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import duckdb
+import pandas as pd
+
+from touchpoint_lib._checks import InputError, fail
+from touchpoint_lib.data.contacts import contact_log
+from touchpoint_lib.data.orders import order_log
+from touchpoint_lib.simulate.shop import Shop
+from touchpoint_lib.touchpoints.matrix import TouchpointMatrix
+from touchpoint_lib.touchpoints.stages import stage_at
+
+_DAY = pd.Timedelta(days=1)
+#: Columns of a contact log that are looked for under their own names.
+_USUAL = ("campaign", "held_out", "cost", "coupon", "opened", "clicked", "unsubscribed")
+
+
+def read_touchpoints(
+    contacts: str,
+    transactions: str,
+    *,
+    customer: str = "customer_id",
+    time: str = "date",
+    amount: str = "amount",
+    contact_time: str = "time",
+    channel: str = "channel",
+    order: str | None = None,
+    tz: str | None = None,
+    on_bad: str = "raise",
+    **columns: str | None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the contact log and the order log of two files.
+
+    Parameters
+    ----------
+    contacts, transactions : str
+        Paths or patterns of CSV or Parquet files.
+    customer : str
+        Column of the customer in both.
+    time, amount, order
+        Columns of the orders.
+    contact_time, channel
+        Columns of the contacts.
+    tz, on_bad
+        As for `contact_log`.
+    columns
+        Further columns of the contacts by what they are: campaign, held_out, cost, coupon, opened,
+        clicked, unsubscribed. One that is None is taken where the file has a column of that name;
+        without a cost, contacts cost nothing.
+
+    Raises
+    ------
+    InputError
+        As `contact_log` and `order_log` do; the message says of which file.
+    """
+    there = _header(contacts)
+    named = {name: columns.get(name) or (name if name in there else None) for name in _USUAL}
+    with _told_of("the contact log", time="contact_time"):
+        found = contact_log(
+            contacts, customer, contact_time, channel, **named, tz=tz, on_bad=on_bad
+        )
+    if "cost" not in found.columns:
+        found["cost"] = 0.0
+    with _told_of("the purchase log"):
+        orders = order_log(transactions, customer, time, amount, order=order, tz=tz, on_bad=on_bad)
+    return found, orders
+
+
+def _header(path: str) -> list[str]:
+    """Return the columns of a file, or of the files of a pattern; none where it cannot be read."""
+    read = duckdb.read_parquet if path.lower().endswith((".parquet", ".pq")) else duckdb.read_csv
+    try:
+        return list(read(path, union_by_name=True).columns)
+    except duckdb.Error:
+        # Reading the log says what is wrong with it.
+        return []
+
+
+@contextmanager
+def _told_of(what: str, **renamed: str) -> Iterator[None]:
+    """Say of which log an error is, and call arguments as the notebook does."""
+    try:
+        yield
+    except InputError as error:
+        message = str(error)
+        for name, to in renamed.items():
+            message = re.sub(rf"\b{name}=", f"{to}=", message)
+        raise InputError(f"{what}: {message}") from None
+
+
+def shop_touchpoints(shop: Shop) -> tuple[pd.DataFrame, pd.DataFrame, pd.Timestamp]:
+    """Return contacts, paid orders and the last moment of a simulated shop.
+
+    A contact acts from the next day on, so its time is the end of its day: windows then count the
+    days that the truth counts.
+
+    Parameters
+    ----------
+    shop : Shop
+        As simulated, not spoilt.
+
+    Raises
+    ------
+    InputError
+        If the log is spoilt (``dirt``).
+
+    Examples
+    --------
+    >>> import touchpoint_lib as tp
+    >>> from touchpoint_lib import report
+    >>> contacts, paid, until = report.shop_touchpoints(tp.load_shop())
+    >>> len(contacts), len(paid), str(until.date())
+    (99526, 29852, '2025-12-31')
+    """
+    if shop.call["dirt"] is not None:
+        raise fail("the log of the shop is spoilt", "simulate it without dirt=")
+    end = shop.call["start"] + shop.call["days"] * _DAY - pd.Timedelta("1us")
+    contacts = shop.contacts.assign(
+        time=shop.contacts["time"].dt.floor("D") + _DAY - pd.Timedelta("1us")
+    )
+    return contacts, shop.orders[shop.orders["status"] == "paid"], end
+
+
+def shop_matrix_truth(shop: Shop, history: pd.DataFrame, matrix: TouchpointMatrix) -> pd.DataFrame:
+    """Return what a contact truly adds, by channel and stage, per 1,000 contacts.
+
+    Parameters
+    ----------
+    shop : Shop
+        With both outcomes of every contact (``outcome_days``).
+    history : DataFrame
+        The stages with which the matrix was made.
+    matrix : TouchpointMatrix
+        Of the contacts of `shop_touchpoints`, with ``window`` equal to ``outcome_days``.
+
+    Returns
+    -------
+    DataFrame
+        channel, by, stage, orders, margin and profit: means over the opportunities that the matrix
+        counts of the outcome if contacted less that if held out.
+
+    Raises
+    ------
+    InputError
+        If the shop does not know both outcomes in this window.
+
+    Examples
+    --------
+    >>> import touchpoint_lib as tp
+    >>> from touchpoint_lib import report
+    >>> shop = tp.load_shop()
+    >>> contacts, paid, until = report.shop_touchpoints(shop)
+    >>> history = tp.stage_history(paid, tp.ModifiedBetaGeoModel().fit(
+    ...     tp.rfm_summary(paid, time="time")))
+    >>> matrix = tp.touchpoint_matrix(contacts, paid, history, window=90, until=until)
+    >>> truth = report.shop_matrix_truth(shop, history, matrix)
+    >>> truth.loc[truth["by"] == "", ["channel", "orders"]].round(1).to_dict("records")[-1]
+    {'channel': 'social', 'orders': 0.0}
+    """
+    known = shop.call["outcome_days"]
+    if known != matrix.window:
+        has = "no second outcome of contacts" if known is None else f"both outcomes in {known} days"
+        raise fail(
+            f"the shop knows {has}, the matrix counts {matrix.window:g} days",
+            "make it with the same window, or simulate the shop with outcome_days=",
+        )
+    contacts, _, _ = shop_touchpoints(shop)
+    rows = contacts.merge(shop.truth.contacts, on="contact_id")
+    rows["stage"] = stage_at(history, rows).astype(object)
+    over = matrix.until - rows["time"] >= pd.Timedelta(days=matrix.window)
+    rows = rows[over & rows["stage"].notna()].astype({"channel": str})
+    for name in ("orders", "margin"):
+        rows[name] = 1000 * (rows[f"{name}_contacted"] - rows[f"{name}_held_out"])
+    spent = rows[~rows["held_out"]].groupby("channel")["cost"].mean()
+    rows["profit"] = rows["margin"] - 1000 * rows["channel"].map(spent)
+    parts = [rows.assign(by="", stage="all"), rows.assign(by="stage")]
+    measures = ["orders", "margin", "profit"]
+    cells = pd.concat(parts, ignore_index=True).groupby(["by", "channel", "stage"])[measures]
+    return cells.mean().reset_index()[["channel", "by", "stage", *measures]]
