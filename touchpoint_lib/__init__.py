@@ -130,12 +130,31 @@ if TYPE_CHECKING:
     from touchpoint_lib.timing.programme import ContactProgramme as ContactProgramme
     from touchpoint_lib.timing.spells import purchase_spells as purchase_spells
     from touchpoint_lib.timing.spells import timing_windows as timing_windows
+    from touchpoint_lib.touchpoints.attribution import attribution_credit as attribution_credit
+    from touchpoint_lib.touchpoints.attribution import credit_of_paths as credit_of_paths
+    from touchpoint_lib.touchpoints.care import ParcelCare as ParcelCare
+    from touchpoint_lib.touchpoints.care import parcel_care as parcel_care
+    from touchpoint_lib.touchpoints.complaints import ComplaintFlags as ComplaintFlags
+    from touchpoint_lib.touchpoints.complaints import complaint_flags as complaint_flags
     from touchpoint_lib.touchpoints.flows import flow_difference as flow_difference
     from touchpoint_lib.touchpoints.flows import stage_flows as stage_flows
     from touchpoint_lib.touchpoints.matrix import TouchpointMatrix as TouchpointMatrix
     from touchpoint_lib.touchpoints.matrix import touchpoint_matrix as touchpoint_matrix
+    from touchpoint_lib.touchpoints.paths import contact_paths as contact_paths
+    from touchpoint_lib.touchpoints.replies import ReplyTimes as ReplyTimes
+    from touchpoint_lib.touchpoints.replies import reply_times as reply_times
+    from touchpoint_lib.touchpoints.reviews import ReviewFlags as ReviewFlags
+    from touchpoint_lib.touchpoints.reviews import review_flags as review_flags
     from touchpoint_lib.touchpoints.stages import stage_at as stage_at
     from touchpoint_lib.touchpoints.stages import stage_history as stage_history
+    from touchpoint_lib.touchpoints.pull_forward import pull_forward as pull_forward
+    from touchpoint_lib.touchpoints.demand import demand_index as demand_index
+    from touchpoint_lib.touchpoints.promotion import PromotionEffect as PromotionEffect
+    from touchpoint_lib.touchpoints.promotion import promotion_dependence as promotion_dependence
+    from touchpoint_lib.touchpoints.promotion import promotion_effect as promotion_effect
+    from touchpoint_lib.touchpoints.roles import buyer_roles as buyer_roles
+    from touchpoint_lib.touchpoints.pressure import ContactPressure as ContactPressure
+    from touchpoint_lib.touchpoints.pressure import contact_pressure as contact_pressure
 
 _MODULES = {
     "_checks": ["InputError"],
@@ -225,8 +244,19 @@ _MODULES = {
     ],
     "timing.programme": ["ContactProgramme"],
     "timing.spells": ["purchase_spells", "timing_windows"],
+    "touchpoints.attribution": ["attribution_credit", "credit_of_paths"],
+    "touchpoints.care": ["ParcelCare", "parcel_care"],
+    "touchpoints.complaints": ["ComplaintFlags", "complaint_flags"],
+    "touchpoints.demand": ["demand_index"],
     "touchpoints.flows": ["flow_difference", "stage_flows"],
     "touchpoints.matrix": ["TouchpointMatrix", "touchpoint_matrix"],
+    "touchpoints.paths": ["contact_paths"],
+    "touchpoints.pressure": ["ContactPressure", "contact_pressure"],
+    "touchpoints.promotion": ["PromotionEffect", "promotion_dependence", "promotion_effect"],
+    "touchpoints.pull_forward": ["pull_forward"],
+    "touchpoints.replies": ["ReplyTimes", "reply_times"],
+    "touchpoints.reviews": ["ReviewFlags", "review_flags"],
+    "touchpoints.roles": ["buyer_roles"],
     "touchpoints.stages": ["stage_at", "stage_history"],
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}

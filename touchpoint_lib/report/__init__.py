@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from touchpoint_lib.report.touchpoints import read_touchpoints as read_touchpoints
     from touchpoint_lib.report.touchpoints import shop_matrix_truth as shop_matrix_truth
     from touchpoint_lib.report.touchpoints import shop_touchpoints as shop_touchpoints
+    from touchpoint_lib.report.touchpoints import touchpoints_headline as touchpoints_headline
 
 # Loaded on first use: the command line must not wait for plotly.
 _HOME = {
@@ -104,6 +105,7 @@ _HOME = {
     "thresholds_verdict": "churn",
     "timing_headline": "timing",
     "too_few_verdict": "churn",
+    "touchpoints_headline": "touchpoints",
     "whole": "lifetime",
 }
 

@@ -10,6 +10,7 @@ import pandas as pd
 from touchpoint_lib._checks import check_choice, check_integer, fail
 from touchpoint_lib.campaigns.effects import evaluate_campaign
 from touchpoint_lib.campaigns.outcomes import contact_outcomes
+from touchpoint_lib.report.touchpoints import shop_touchpoints
 from touchpoint_lib.simulate.shop import Shop
 
 _DAY = pd.Timedelta(days=1)
@@ -58,13 +59,8 @@ def shop_experiment(
     {'contacted': 1476, 'held out': 1389}
     """
     check_integer("window", window, ge=1)
-    if shop.call["dirt"] is not None:
-        raise fail("the log of the shop is spoilt", "simulate it without dirt=")
-    chosen = _opportunities(shop, campaign, channel)
-    paid = shop.orders[shop.orders["status"] == "paid"]
-    end = shop.call["start"] + shop.call["days"] * _DAY - pd.Timedelta("1us")
-    # A contact acts from the next day on.
-    chosen = chosen.assign(time=chosen["time"].dt.floor("D") + _DAY - pd.Timedelta("1us"))
+    contacts, paid, end = shop_touchpoints(shop)
+    chosen = _opportunities(contacts, campaign, channel)
     first = chosen["customer_id"].map(paid.groupby("customer_id")["time"].min())
     chosen = chosen[(first <= chosen["time"]) & (chosen["time"] + window * _DAY <= end)]
     if chosen.empty:
@@ -99,8 +95,9 @@ def shop_experiment(
     ).drop(columns=["discounted", "discounted_before", "coupon_before", "margin_before"])
 
 
-def _opportunities(shop: Shop, campaign: str | None, channel: str | None) -> pd.DataFrame:
-    contacts = shop.contacts
+def _opportunities(
+    contacts: pd.DataFrame, campaign: str | None, channel: str | None
+) -> pd.DataFrame:
     if (campaign is None) == (channel is None):
         raise fail("campaign and channel are given both or neither", "name one of the two")
     if campaign is not None:

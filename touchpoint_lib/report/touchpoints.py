@@ -7,13 +7,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import duckdb
+import numpy as np
 import pandas as pd
 
 from touchpoint_lib._checks import InputError, fail
+from touchpoint_lib.charts._forest import amounts
+from touchpoint_lib.charts.touchpoints import (
+    touchpoint_cells_data,
+    touchpoint_cells_verdict,
+    touchpoint_effects_data,
+    touchpoint_effects_verdict,
+)
 from touchpoint_lib.data.contacts import contact_log
 from touchpoint_lib.data.orders import order_log
+from touchpoint_lib.report.headline import Headline, Tile
 from touchpoint_lib.simulate.shop import Shop
+from touchpoint_lib.touchpoints._pressure_caps import ALL
 from touchpoint_lib.touchpoints.matrix import TouchpointMatrix
+from touchpoint_lib.touchpoints.pressure import ContactPressure
 from touchpoint_lib.touchpoints.stages import stage_at
 
 _DAY = pd.Timedelta(days=1)
@@ -183,3 +194,76 @@ def shop_matrix_truth(shop: Shop, history: pd.DataFrame, matrix: TouchpointMatri
     measures = ["orders", "margin", "profit"]
     cells = pd.concat(parts, ignore_index=True).groupby(["by", "channel", "stage"])[measures]
     return cells.mean().reset_index()[["channel", "by", "stage", *measures]]
+
+
+def touchpoints_headline(
+    matrix: TouchpointMatrix,
+    pressure: ContactPressure,
+    source: str,
+    truth: pd.DataFrame | None = None,
+) -> Headline:
+    """Return question, verdict, tiles and provenance of the touchpoint notebook.
+
+    Parameters
+    ----------
+    matrix : TouchpointMatrix
+        From `touchpoint_matrix`.
+    pressure : ContactPressure
+        From `contact_pressure`.
+    source : str
+        Name of the logs.
+    truth : DataFrame, optional
+        From `shop_matrix_truth`.
+    """
+    effects = touchpoint_effects_data(matrix, "orders", truth)
+    cells = touchpoint_cells_data(matrix, "profit")
+    level = f"{matrix.level:.0%}"
+    tiles = []
+    for row in effects[effects["state"] != "not identified"].head(2).to_dict("records"):
+        known = [row["truth"]] if np.isfinite(row["truth"]) else []
+        one, low, high, *true = amounts(
+            [row["value"], row["low"], row["high"], *known], signed=True
+        )
+        tiles.append(
+            Tile(
+                f"Orders added by 1,000 contacts: {row['channel']}",
+                one,
+                f"{level}: {low} to {high}",
+                f"the truth: {true[0]}" if true else f"{row['contacts']:,} contacts",
+            )
+        )
+    inside = cells[cells["by"] != ""]
+    counts = inside["state"].value_counts()
+    tiles.append(
+        Tile(
+            "Cells of channel and stage that clearly pay",
+            f"{counts.get('gains', 0)} of {len(inside)}",
+            "",
+            f"{counts.get('loses', 0)} lose, {counts.get('not known', 0)} not known, "
+            f"{counts.get('not identified', 0)} not identified",
+        )
+    )
+    whole = pressure.caps[pressure.caps["channel"] == ALL].iloc[0]
+    tiles.append(
+        Tile(
+            f"Best number of contacts in {pressure.days:g} days",
+            "not identified" if pressure.cap is None else f"{pressure.cap}",
+            "" if pressure.cap is None else f"{level}: {whole['cap_low']} to {whole['cap_high']}",
+            "" if pressure.n_over is None else f"{pressure.n_over:,} customers had more",
+        )
+    )
+    says = [
+        touchpoint_effects_verdict(effects),
+        touchpoint_cells_verdict(cells),
+        pressure.statement,
+    ]
+    counted = matrix.table[matrix.table["by"] == ""]
+    facts = {
+        "Source": source,
+        "Opportunities": f"{counted['opportunities'].sum():,} ({counted['held_out'].sum():,} held "
+        "out)",
+        "Window": f"{matrix.window:g} days after a contact",
+        "Known up to": f"{matrix.until:%Y-%m-%d}",
+    }
+    facts |= {f"Left out: {why}": f"{n:,}" for why, n in matrix.left_out.items() if n}
+    return Headline("Which contact at which stage earns its keep?", " ".join(says), tiles, facts)
