@@ -13,9 +13,9 @@ from scipy import stats
 from scipy.optimize import minimize
 
 import touchpoint_lib as tp
-from touchpoint_lib.touchpoints.pull_forward import pull_forward
 from touchpoint_lib.touchpoints._promotion_shares import Shares
 from touchpoint_lib.touchpoints.promotion import promotion_dependence, promotion_effect
+from touchpoint_lib.touchpoints.pull_forward import pull_forward
 
 START = pd.Timestamp("2025-01-01")
 

@@ -10,8 +10,8 @@ import pytest
 from scipy import stats
 
 import touchpoint_lib as tp
-from touchpoint_lib.touchpoints.pull_forward import pull_forward
 from touchpoint_lib.touchpoints.promotion import promotion_dependence
+from touchpoint_lib.touchpoints.pull_forward import pull_forward
 
 START = pd.Timestamp("2025-03-01")
 

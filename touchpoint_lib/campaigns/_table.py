@@ -121,10 +121,10 @@ def comparisons_table(
     listed = [rows[key] for key in sorted(rows)]
     for whole in (True, False):
         family = [row for row in listed if (row["segment_by"] == "") == whole]
-        adjusted = _holm(np.array([row["p_value"] for row in family]))
+        adjusted = holm(np.array([row["p_value"] for row in family]))
         for row, value in zip(family, adjusted, strict=True):
             row["p_adjusted"] = value
-    adjusted = _holm(np.array([row["p_value"] for row in tests]))
+    adjusted = holm(np.array([row["p_value"] for row in tests]))
     for row, value in zip(tests, adjusted, strict=True):
         row["p_adjusted"] = value
     names = _order(list(listed[0])) if listed else None
@@ -244,7 +244,7 @@ def _one_effect(found: list[_Part]) -> dict[str, float]:
     }
 
 
-def _holm(p_values: FloatArray) -> FloatArray:
+def holm(p_values: FloatArray) -> FloatArray:
     """Return p-values adjusted by Holm (1979) among those that are there."""
     adjusted = np.array(p_values, dtype=np.float64)
     there = np.flatnonzero(np.isfinite(adjusted))

@@ -40,6 +40,7 @@ _MEANINGS = {
     "null_flag": ("without a flag", True),
     "null_money": ("without a cost or coupon", True),
     "future_rows": ("later than today", True),
+    "odd_flag": ("with a flag neither 0 nor 1", True),
     "negative_money": ("with a negative cost or coupon", True),
     "reached_though_held_out": ("held out, but paid for or answered", True),
     "duplicate_rows": ("repeating another row", False),
@@ -73,8 +74,10 @@ class ContactReport(Report):
         The cost or the coupon is null, NaN or infinite.
     future_rows
         The day is later than today.
+    odd_flag
+        A flag is neither 0 nor 1: refused in usable rows, whatever ``on_bad`` says.
     negative_money
-        The cost or the coupon is below 0: refused, whatever ``on_bad`` says.
+        The cost or the coupon is below 0: refused as well.
     reached_though_held_out
         Held out, and yet with a cost, opened, clicked or unsubscribed: refused as well.
     duplicate_rows
@@ -101,6 +104,7 @@ class ContactReport(Report):
     null_flag: int
     null_money: int
     future_rows: int
+    odd_flag: int
     negative_money: int
     reached_though_held_out: int
     duplicate_rows: int
@@ -251,7 +255,7 @@ def contact_log(
         for role in _of_kind(log, "flag"):
             log.refuse(
                 role,
-                f"CAST({role} AS INTEGER) NOT IN (0, 1)",
+                f"{role} NOT IN (0, 1)",
                 "is neither 0 nor 1",
                 "a flag is True or False, 1 or 0",
             )
@@ -277,10 +281,11 @@ def _reached(log: Entries) -> dict[str, str]:
     """Return by role the condition of a row that was held out and yet reached."""
     if "held_out" not in log.kinds:
         return {}
-    tests = {role: f"CAST({role} AS INTEGER) = 1" for role in _DEEDS if role in log.kinds}
+    tests = {role: f"{role} = 1" for role in _DEEDS if role in log.kinds}
     if "cost" in log.kinds:
-        tests["cost"] = "cost > 0"
-    return {role: f"CAST(held_out AS INTEGER) = 1 AND {test}" for role, test in tests.items()}
+        # NaN is above every number.
+        tests["cost"] = f"(cost > 0 AND {log.engine.finite('cost')})"
+    return {role: f"held_out = 1 AND {test}" for role, test in tests.items()}
 
 
 def _refuse_reached(log: Entries) -> None:
@@ -300,9 +305,10 @@ def _report(log: Entries) -> ContactReport:
     def any_of(kind: Kind) -> str:
         return " OR ".join(faults[role] for role in _of_kind(log, kind)) or "FALSE"
 
+    odd = " OR ".join(f"{role} NOT IN (0, 1)" for role in _of_kind(log, "flag")) or "FALSE"
     negative = " OR ".join(f"{role} < 0" for role in _of_kind(log, "number")) or "FALSE"
     usable = log.usable()
-    held_out = "CAST(held_out AS INTEGER) = 1" if "held_out" in log.kinds else "FALSE"
+    held_out = "held_out = 1" if "held_out" in log.kinds else "FALSE"
     counts = log.counts(
         {
             "usable_rows": usable,
@@ -313,6 +319,7 @@ def _report(log: Entries) -> ContactReport:
             "null_flag": any_of("flag"),
             "null_money": any_of("number"),
             "future_rows": faults["future"],
+            "odd_flag": odd,
             "negative_money": negative,
             "reached_though_held_out": " OR ".join(f"({test})" for test in _reached(log).values())
             or "FALSE",

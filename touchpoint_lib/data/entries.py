@@ -18,6 +18,8 @@ from touchpoint_lib.data.sources import empty_log
 
 Kind = Literal["id", "moment", "word", "label", "flag", "number"]
 _INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
+#: Up to which every whole number has a float of its own.
+_EXACT = 2**53
 _FLAGS = ("BOOLEAN", *_INTEGERS, *(f"U{name}" for name in _INTEGERS))
 
 
@@ -107,7 +109,9 @@ class Entries:
                 value = f"CAST({role} AS BOOLEAN)"
             selected.append(f"{value} AS {self.engine.quote(name)}")
         first = ["moment", "id"]
-        order = ", ".join([*first, *(role for role in names if role not in first)])
+        # A column of the result may be called like a role.
+        by = [*first, *(role for role in names if role not in first)]
+        order = ", ".join(f"log.{role}" for role in by)
         query = f"SELECT {', '.join(selected)} FROM log WHERE {self.usable()} ORDER BY {order}"
         if not isinstance(self.engine, DuckEngine):
             raise TypeError("the log is in Spark: open it with here=True")
@@ -191,12 +195,20 @@ def _staging(
         if role not in types:
             continue
         if types[role] in NULL_TYPES:
-            plain = {"moment": "DATE", "flag": "BOOLEAN", "number": "DOUBLE"}.get(kind, "STRING")
+            plain = {"moment": "DATE", "flag": "DOUBLE", "number": "DOUBLE"}.get(kind, "STRING")
             value = f"CAST(NULL AS {plain})"
-        elif kind in ("id", "word", "label"):
+        elif kind == "id":
             value = known(role, types[role])
-            value = value if kind == "id" else f"CAST({value} AS STRING)"
-        elif kind == "number":
+        elif kind in ("word", "label"):
+            value = f"CAST({known(role, types[role])} AS STRING)"
+            if types[role] in ("FLOAT", "DOUBLE"):
+                # What pandas makes of whole numbers with a gap among them.
+                whole = f"{role} = floor({role}) AND abs({role}) < {_EXACT}"
+                short = f"CAST(CAST({role} AS BIGINT) AS STRING)"
+                value = (
+                    f"CASE WHEN isnan({role}) THEN NULL WHEN {whole} THEN {short} ELSE {value} END"
+                )
+        elif kind in ("flag", "number"):
             value = f"CAST({role} AS DOUBLE)"
         else:
             value = role

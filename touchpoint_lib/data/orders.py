@@ -115,4 +115,8 @@ def order_log(
 def _names(argument: str, columns: Any) -> list[str]:
     if isinstance(columns, str) or not isinstance(columns, Iterable):
         raise fail(f"{argument} is {columns!r}", "pass a list of columns, which may be empty")
-    return list(columns)
+    names = list(columns)
+    for name in names:
+        if not isinstance(name, str):
+            raise fail(f"{argument} has {name!r}", "it must be the name of a column, as text")
+    return names

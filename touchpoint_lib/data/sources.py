@@ -25,6 +25,8 @@ _CSV = (".csv", ".csv.gz", ".tsv")
 WORD_ROLES = ("category", "channel", "event", "campaign")
 #: Types of times that have a time zone.
 AWARE = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS")
+#: How the roles of further words begin.
+LABEL = "label_"
 _TEXT_ROLES = ("id", "moment", "order_id", *WORD_ROLES)
 #: ISO 8601 only: 03/04/2020 is March to one reader and April to the next.
 _ISO = r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?"
@@ -191,7 +193,11 @@ def _attach_csv(
     if path.lower().endswith(".tsv"):
         options["sep"] = "\t"
     require_columns(columns, con.read_csv(files, all_varchar=True, **options).columns)
-    text = {name: "VARCHAR" for role, name in columns.items() if role in _TEXT_ROLES}
+    text = {
+        name: "VARCHAR"
+        for role, name in columns.items()
+        if role in _TEXT_ROLES or role.startswith(LABEL)
+    }
     # sample_size=-1: types are decided by all rows; a late 2.5 among integers would be rounded.
     relation = con.read_csv(files, dtype=text, sample_size=-1, **options)
     _project(relation, columns).create_view("csv_text")

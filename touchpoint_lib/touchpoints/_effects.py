@@ -11,14 +11,19 @@ import pandas as pd
 
 from touchpoint_lib._checks import check_number
 from touchpoint_lib.campaigns._propensity import OverlapError
+from touchpoint_lib.campaigns._table import holm
 from touchpoint_lib.campaigns.effects import evaluate_campaign
 from touchpoint_lib.campaigns.money import CampaignCosts
 
-#: Customers that an arm of a cell must have: an error by fewer customers is too small.
+#: Customers that an arm of a campaign must have in a cell: an error by fewer is too small.
 LEAST = 20
+#: Customers with an order that an arm of a cell must have: intervals of fewer are too short.
+LEAST_BUYERS = 20
 #: Below this p those held out were no lot.
 _NO_LOT = 0.001
 _HELD_OUT = "held out"
+#: What a lot cannot depend on.
+_BEFORE = ("silence", "age", "orders_before")
 EFFECTS = (
     "orders_per_1000",
     "orders_low",
@@ -57,7 +62,7 @@ def channel_effects(
     level: float,
     compared: pd.DataFrame | None,
 ) -> pd.DataFrame:
-    """Return the cells of a channel: by, stage, method, figures of effect and reason.
+    """Return the cells of a channel: by, stage, method, compared, figures of effect and reason.
 
     Parameters
     ----------
@@ -75,41 +80,35 @@ def channel_effects(
     compared
         Moments without a contact, in the form of ``data``, for a channel without a lot.
     """
-    lots = data.groupby("campaign")["arm"].transform("nunique") == 2
-    drawn = data[lots]
-    cells = [("", "all"), *((by, label) for by in segments for label in _labels(data[by]))]
-    if not drawn.empty:
-        reason = _no_lot(drawn, covariates)
-        if not reason:
-            return _estimated(drawn, cells, earning, segments, covariates, level, "random holdout")
-    elif compared is not None:
-        both = pd.concat([data, compared], ignore_index=True)
-        return _estimated(both, cells, earning, segments, covariates, level, "adjusted")
-    elif (data["arm"] == _HELD_OUT).all():
+    drawn = data["arm"] == _HELD_OUT
+    reason, method = "", "random holdout"
+    if drawn.all():
         reason = "everybody was held out"
-    else:
+    elif drawn.any():
+        reason = _no_lot(data)
+    elif compared is None:
         reason = "nobody was held out"
-    return _unknown(cells, reason)
-
-
-def _unknown(cells: list[tuple[str, Any]], reason: str) -> pd.DataFrame:
-    table = pd.DataFrame(cells, columns=["by", "stage"]).assign(method="", reason=reason)
-    table[list(EFFECTS)] = np.nan
+    else:
+        data, method = pd.concat([data, compared], ignore_index=True), "adjusted"
+    tables = []
+    for by in ("", *segments):
+        labels = ["all"] if by == "" else list(data[by].sort_values().unique())
+        if reason:
+            cells = pd.DataFrame({"stage": labels}).assign(method="", reason=reason, compared=0)
+        else:
+            cells = _estimated(data, by, labels, earning, covariates, level, method)
+        tables.append(cells.astype({"stage": object}).assign(by=by))
+    table = pd.concat(tables, ignore_index=True)
+    table = table.reindex(columns=["by", "stage", "method", "compared", "reason", *EFFECTS])
+    for by in ("", *segments):
+        mine = table["by"] == by
+        table.loc[mine, "p_adjusted"] = holm(table.loc[mine, "p_value"].to_numpy(dtype=np.float64))
     return table
 
 
-def _labels(column: pd.Series) -> list[Any]:
-    """Return the values of a column that are there, sorted (categories in their order)."""
-    return list(column.sort_values().unique())
-
-
-def _no_lot(data: pd.DataFrame, covariates: Sequence[str]) -> str:
+def _no_lot(data: pd.DataFrame) -> str:
     """Return why those held out cannot have been drawn by lot, "" if they can."""
-    if not covariates:
-        return ""
-    least = data.groupby(["campaign", "arm"], observed=True)["customer_id"].nunique()
-    large = least.groupby("campaign").min() >= LEAST
-    checked = data[data["campaign"].isin(large.index[large])]
+    checked = _in_both_arms(data, "campaign")
     if checked.empty:
         return ""
     found = evaluate_campaign(
@@ -117,15 +116,16 @@ def _no_lot(data: pd.DataFrame, covariates: Sequence[str]) -> str:
         arm="arm",
         control=_HELD_OUT,
         outcomes="orders",
-        covariates=covariates,
+        covariates=_BEFORE,
         segments="campaign",
         cluster="customer_id",
     ).table
-    own = found[found["segment_by"] == "campaign"]
+    own = found[(found["segment_by"] == "campaign") & found["balance_p"].notna()]
     worst = own["balance_p"].min() * len(own)
-    if worst >= _NO_LOT:
+    # Without a p they were all alike.
+    if own.empty or worst >= _NO_LOT:
         return ""
-    where = own.loc[own["balance_p"].idxmin(), "segment"]
+    where = own.sort_values("balance_p")["segment"].iloc[0]
     of = f" of {where}" if where else ""
     return (
         f"those held out{of} were other customers before the contact than those contacted "
@@ -133,79 +133,107 @@ def _no_lot(data: pd.DataFrame, covariates: Sequence[str]) -> str:
     )
 
 
+def _in_both_arms(data: pd.DataFrame, *keys: str) -> pd.DataFrame:
+    """Return the rows of campaigns with enough customers in both arms of a cell.
+
+    A campaign without the other arm in a cell would be compared with another campaign's.
+    """
+    sizes = _customers(data, list(keys))
+    large = sizes.index[(sizes >= LEAST).all(axis=1)]
+    cells = data.set_index(list(keys)).index
+    return data[cells.isin(large)]
+
+
 def _estimated(
     data: pd.DataFrame,
-    cells: list[tuple[str, Any]],
+    by: str,
+    labels: list[Any],
     earning: Earning,
-    segments: list[str],
     covariates: Sequence[str],
     level: float,
     method: str,
 ) -> pd.DataFrame:
-    """Return the cells with their effects, and the reason where a cell has none."""
+    """Return the cells of one column with their effects, or the reason where one has none."""
     by_lot = method == "random holdout"
-    sizes = {("", "all"): _customers(data)}
-    for by in segments:
-        for label, part in data.groupby(by, observed=True):
-            sizes[by, label] = _customers(part)
-    few = {
-        cell: f"only {sizes.get(cell, 0)} customers in the smaller arm; {LEAST} are the least"
-        for cell in cells
-        if sizes.get(cell, 0) < LEAST
+    cell = pd.Series("all", index=data.index) if by == "" else data[by]
+    data = data.assign(cell=cell.map({label: place for place, label in enumerate(labels)}))
+    data["cell"] = data["cell"].astype(np.int64)
+    rows = _in_both_arms(data, "campaign", "cell") if by_lot else data
+    smaller = {
+        "customers": _customers(rows, ["cell"]).min(axis=1),
+        "buyers": _customers(rows[rows["orders"] > 0], ["cell"]).min(axis=1),
     }
-    if ("", "all") in few:
-        return _unknown(cells, few["", "all"])
-    names = [*covariates]
-    if by_lot and len(data["campaign"].unique()) > 1:
-        names.append("campaign")
-    # Cells that are too small would stop the others.
-    large = [cell for cell in cells if cell not in few]
-    try:
-        found = evaluate_campaign(
-            data,
-            arm="arm",
-            control=_HELD_OUT,
-            outcomes=list(dict.fromkeys(["orders", earning.column])),
-            method=("lin" if names else "difference") if by_lot else "aipw",
-            covariates=names,
-            segments=segments,
-            cluster="customer_id",
-            costs={earning.column: CampaignCosts(margin=earning.rate, contact="cost")},
-            level=level,
-            estimand="all" if by_lot else "treated",
-            randomised=by_lot,
-        ).table
-    except OverlapError as error:
-        return _unknown(cells, str(error))
-    by_cell = found.set_index(["outcome", "segment_by", "segment"])
-    rows = []
-    for cell in cells:
-        row: dict[str, Any] = {"by": cell[0], "stage": cell[1], "method": method, "reason": ""}
-        if cell not in large:
-            rows.append({**row, "method": "", "reason": few[cell]})
-            continue
-        one, earned = (by_cell.loc[(name, *cell)] for name in ("orders", earning.column))
-        row |= {"p_value": one["p_value"], "p_adjusted": one["p_adjusted"]}
-        row |= {
-            "orders_per_1000": 1000 * one["effect"],
-            "orders_low": 1000 * one["ci_low"],
-            "orders_high": 1000 * one["ci_high"],
-        }
-        share = 1000 / earned["n_treated"]
-        for name, source in (("margin", "margin"), ("profit", "net_profit")):
-            row |= {
-                f"{name}_per_1000": share * earned[source],
-                f"{name}_low": share * earned[f"{source}_low"],
-                f"{name}_high": share * earned[f"{source}_high"],
+    reasons = {}
+    for place in range(len(labels)):
+        least = {what: int(sizes.get(place, 0)) for what, sizes in smaller.items()}
+        if least["customers"] < LEAST:
+            reasons[place] = f"no campaign has {LEAST} customers in each arm"
+        elif least["buyers"] < LEAST_BUYERS:
+            reasons[place] = (
+                f"only {least['buyers']} customers of an arm ordered; {LEAST_BUYERS} are the least"
+            )
+    kept = rows[~rows["cell"].isin(reasons)]
+    found = pd.DataFrame()
+    if not kept.empty:
+        names = [*covariates]
+        if by_lot and len(kept["campaign"].unique()) > 1:
+            names.append("campaign")
+        try:
+            found = evaluate_campaign(
+                kept,
+                arm="arm",
+                control=_HELD_OUT,
+                outcomes=list(dict.fromkeys(["orders", earning.column])),
+                method=("lin" if names else "difference") if by_lot else "aipw",
+                covariates=names,
+                segments="cell",
+                cluster="customer_id",
+                costs={earning.column: CampaignCosts(margin=earning.rate, contact="cost")},
+                level=level,
+                estimand="all" if by_lot else "treated",
+                randomised=by_lot,
+            ).table
+        except OverlapError as error:
+            reasons = dict.fromkeys(range(len(labels)), str(error))
+    used = rows["cell"].value_counts()
+    cells = []
+    for place, label in enumerate(labels):
+        one = {"stage": label, "method": "", "compared": 0, "reason": reasons.get(place, "")}
+        if not one["reason"]:
+            one |= {
+                "compared": int(used[place]),
+                "method": method,
+                **_figures(found, place, earning),
             }
-        if not np.isfinite(row["orders_low"]) or not np.isfinite(row["profit_low"]):
-            why = one["warnings"] or "orders do not vary"
-            row |= dict.fromkeys(EFFECTS, np.nan) | {"method": "", "reason": why}
-        rows.append(row)
-    return pd.DataFrame(rows, columns=["by", "stage", "method", "reason", *EFFECTS])
+        cells.append(one)
+    return pd.DataFrame(cells)
 
 
-def _customers(data: pd.DataFrame) -> int:
-    """Return how many customers the smaller arm has."""
-    counts = data.groupby("arm")["customer_id"].nunique()
-    return int(counts.min()) if len(counts) == 2 else 0
+def _customers(rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Return how many customers each arm of a cell has."""
+    different = rows.drop_duplicates([*keys, "arm", "customer_id"])
+    sizes = different.groupby([*keys, "arm"], observed=True).size().rename("n").reset_index()
+    wide = sizes.pivot_table(index=keys, columns="arm", values="n", aggfunc="sum", fill_value=0)
+    return wide.reindex(columns=["contacted", _HELD_OUT], fill_value=0)
+
+
+def _figures(found: pd.DataFrame, place: int, earning: Earning) -> dict[str, Any]:
+    """Return the figures of a cell, or the reason why they are not known."""
+    mine = found[(found["segment_by"] == "cell") & (found["segment"] == str(place))]
+    mine = mine.set_index("outcome")
+    one, earned = mine.loc["orders"], mine.loc[earning.column]
+    if not np.isfinite([one["ci_low"], earned["net_profit_low"]]).all():
+        return {"compared": 0, "method": "", "reason": one["warnings"] or "orders do not vary"}
+    share = 1000 / earned["n_treated"]
+    money = {
+        f"{name}_{end}": share * earned[f"{source}{column}"]
+        for name, source in (("margin", "margin"), ("profit", "net_profit"))
+        for end, column in (("per_1000", ""), ("low", "_low"), ("high", "_high"))
+    }
+    return {
+        "orders_per_1000": 1000 * one["effect"],
+        "orders_low": 1000 * one["ci_low"],
+        "orders_high": 1000 * one["ci_high"],
+        "p_value": one["p_value"],
+        **money,
+    }

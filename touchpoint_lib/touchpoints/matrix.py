@@ -10,8 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from touchpoint_lib._checks import check_columns, check_number, check_values, fail
-from touchpoint_lib.campaigns._events import check_present, end_of, flags
+from touchpoint_lib._checks import (
+    check_choice,
+    check_columns,
+    check_number,
+    check_values,
+    fail,
+)
+from touchpoint_lib.campaigns._events import check_present, end_of, first_of, flags
 from touchpoint_lib.campaigns.outcomes import contact_outcomes
 from touchpoint_lib.touchpoints._effects import EFFECTS, Earning, channel_effects
 from touchpoint_lib.touchpoints._frames import check_log
@@ -36,6 +42,7 @@ _COLUMNS = (
     "reach",
     "cost_per_1000",
     "method",
+    "compared",
     *EFFECTS,
     "result",
     "reason",
@@ -185,7 +192,8 @@ def touchpoint_matrix(
     comparison : mapping of channel to DataFrame, optional
         customer_id and time of moments without a contact, for a channel that holds out nobody.
     covariates : columns
-        Of silence, age, orders_before and margin_before, as `contact_outcomes` makes them.
+        Of silence, age, orders_before and what ``margin`` names with _before behind it, as
+        `contact_outcomes` makes them. Whether a lot was drawn is tested by the first three.
     until : date or time, optional
         Up to which ``orders`` is complete; by default the last order.
     level : float
@@ -197,16 +205,22 @@ def touchpoint_matrix(
         Its table has a row a channel and stage (``by`` "stage"), a row a channel over all ("") and
         over each ``segment``: channel, by, stage, opportunities, contacts (made), held_out,
         customers (who were contacted), reach (their share of the customers who were in the stage
-        between the first opportunity and ``until``), cost_per_1000 contacts; method ("random
-        holdout", "adjusted" or ""); by 1,000 contacts orders_per_1000 with orders_low and
-        orders_high, margin_per_1000 with margin_low and margin_high, profit_per_1000 with
-        profit_low and profit_high (margin less cost); p_value and p_adjusted (of the orders; Holm
-        over the rows of a channel); result ("gains" or "loses" where the interval of profit is
-        above or below 0, "not known" where it holds 0, "not identified"); reason (of the last);
+        between the first and the last opportunity that counts), cost_per_1000 contacts; method
+        ("random holdout", "adjusted" or "") and compared (opportunities that the effect is of: in
+        each cell those of campaigns with 20 customers in each arm); by 1,000 contacts
+        orders_per_1000 with orders_low and orders_high, margin_per_1000 with margin_low and
+        margin_high, profit_per_1000 with profit_low and profit_high (margin less cost); p_value and
+        p_adjusted (of the orders; Holm over the stages of a channel, or over its segments); result
+        ("gains" or "loses" where the interval of profit is above or below 0, "not known" where it
+        holds 0, "not identified"); reason (of the last);
         customers_today (in the stage at ``until``), unreached (of them reachable, without a contact
         of the channel within ``window`` days), not_reached_value (unreached x profit of a contact);
-        quadrant (象限): "expand" (gains, and not_reached_value is above the mean of what gains),
-        "keep" (gains, little left to reach), "stop" (loses), "find out" (all others).
+        quadrant (象限): "expand" (gains, and not_reached_value is no less than the mean of what
+        gains), "keep" (gains, little left to reach), "stop" (loses), "find out" (all others).
+
+        Not identified is a cell without a lot, with held-out customers who were others before the
+        contact (then no lot was drawn), with fewer than 20 customers with an order in an arm,
+        or without any spread.
 
         NaN: figures of effect where not identified; cost_per_1000 without contacts; reach of a
         segment or stage that nobody was in.
@@ -214,7 +228,8 @@ def touchpoint_matrix(
     Raises
     ------
     InputError
-        If a column is missing or not of its kind, no opportunity is left, or an argument is out of
+        If a column is missing or not of its kind, somebody held out was paid for, no opportunity is
+        left, a customer has no segment, ``stages`` end before ``until``, or an argument is out of
         bounds.
 
     References
@@ -242,17 +257,38 @@ def touchpoint_matrix(
     check_number("level", level, gt=0, lt=1)
     check_history(stages)
     check_reachable(reachable)
-    check_values("cost", contacts["cost"], ge=0, index=contacts.index)
+    cost = check_values("cost", contacts["cost"], ge=0, index=contacts.index)
     check_present("contacts", contacts, "channel")
+    if isinstance(covariates, str) or not isinstance(covariates, Sequence):
+        raise fail(f"covariates is {covariates!r}", "pass a list of columns, which may be empty")
+    for name in covariates:
+        check_choice(
+            "covariate", name, ["silence", "age", "orders_before", f"{earning.column}_before"]
+        )
+    withheld = np.zeros(len(contacts), dtype=bool)
+    if "held_out" in contacts.columns:
+        withheld = flags(contacts, "held_out")
+    paid_for = withheld & (cost > 0)
+    if paid_for.any():
+        raise fail(
+            f"cost is {cost[paid_for][0]:g} at index {first_of(contacts.index, paid_for)} of "
+            f"contacts, which was held out ({int(paid_for.sum()):,} such rows)",
+            "who was held out cost nothing: set it to 0",
+        )
     end = end_of(until, bought, "time")
+    made = stages.attrs.get("until")
+    if made is not None and pd.Timestamp(made) < end and until is not None:
+        raise fail(
+            f"stages end at {made}, before until ({end})", "pass until= to stage_history as well"
+        )
     everything = pd.DataFrame(
         {
             "customer_id": contacts["customer_id"],
             "time": at,
             "channel": contacts["channel"].astype(object),
             "campaign": _campaigns(contacts),
-            "held_out": flags(contacts, "held_out") if "held_out" in contacts.columns else False,
-            "cost": contacts["cost"],
+            "held_out": withheld,
+            "cost": cost,
         }
     )
     if "unsubscribed" in contacts.columns:
@@ -261,7 +297,9 @@ def touchpoint_matrix(
     kept = orders[bought <= end]
     labelled, segments, left_out = _labelled(everything, stages, segment, window, end)
     outcomes = _outcomes(labelled, kept, earning, segments, window, end)
-    others = _comparisons(comparison, kept, stages, segment, earning, window, end)
+    others = {}
+    for channel, moments in _by_channel(comparison, outcomes).items():
+        others[channel] = _compared(channel, moments, kept, stages, segment, earning, window, end)
     effects = [
         channel_effects(rows, earning, segments, covariates, level, others.get(channel)).assign(
             channel=channel
@@ -305,7 +343,7 @@ def _labelled(
         lacks = found["segment"].isna()
         if lacks.any():
             raise fail(
-                f"customer {found.loc[lacks, 'customer_id'].iloc[0]!r} has no segment "
+                f"customer {first_of(found['customer_id'].to_numpy(), lacks)} has no segment "
                 f"({found.loc[lacks, 'customer_id'].nunique():,} such customers)",
                 "label all of them, such as others",
             )
@@ -338,25 +376,41 @@ def _outcomes(
     )
 
 
-def _comparisons(
-    comparison: Mapping[Any, pd.DataFrame] | None,
+def _by_channel(
+    comparison: Mapping[Any, pd.DataFrame] | None, outcomes: pd.DataFrame
+) -> Mapping[Any, pd.DataFrame]:
+    """Return the moments without a contact by channel, each of which has contacts."""
+    if comparison is None:
+        return {}
+    if not isinstance(comparison, Mapping):
+        raise fail(f"comparison is a {type(comparison).__name__}", "pass a mapping by channel")
+    known = list(outcomes["channel"].unique())
+    for channel in comparison:
+        if channel not in known:
+            raise fail(
+                f"comparison names {channel!r}, which is no channel of contacts",
+                f"the channels are {', '.join(map(repr, known))}",
+            )
+    return comparison
+
+
+def _compared(
+    channel: Any,
+    moments: pd.DataFrame,
     orders: pd.DataFrame,
     stages: pd.DataFrame,
     segment: pd.Series | None,
     earning: Earning,
     window: float,
     end: pd.Timestamp,
-) -> dict[Any, pd.DataFrame]:
-    """Return the moments without a contact of each channel, with what was bought after them."""
-    found = {}
-    for channel, moments in (comparison or {}).items():
-        at = check_log(f"comparison of {channel!r}", moments)
-        rows = pd.DataFrame({"customer_id": moments["customer_id"], "time": at}).assign(
-            channel=channel, campaign="", cost=0.0, held_out=True
-        )
-        rows, segments, _ = _labelled(rows.reset_index(drop=True), stages, segment, window, end)
-        found[channel] = _outcomes(rows, orders, earning, segments, window, end)
-    return found
+) -> pd.DataFrame:
+    """Return the moments without a contact, with what was bought after them."""
+    at = check_log(f"comparison of {channel!r}", moments)
+    rows = pd.DataFrame({"customer_id": moments["customer_id"], "time": at}).assign(
+        channel=channel, campaign="", cost=0.0, held_out=True
+    )
+    rows, segments, _ = _labelled(rows.reset_index(drop=True), stages, segment, window, end)
+    return _outcomes(rows, orders, earning, segments, window, end)
 
 
 def _judged(table: pd.DataFrame) -> pd.DataFrame:
@@ -373,7 +427,7 @@ def _judged(table: pd.DataFrame) -> pd.DataFrame:
     gains = table["result"] == "gains"
     mean = value[gains & (table["by"] == "stage")].mean()
     table["quadrant"] = np.select(
-        [gains & (value > mean), gains, table["result"] == "loses"],
+        [gains & (value >= mean), gains, table["result"] == "loses"],
         ["expand", "keep", "stop"],
         "find out",
     )

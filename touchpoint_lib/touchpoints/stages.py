@@ -211,6 +211,12 @@ def check_history(history: Any) -> pd.DatetimeIndex:
             'convert it: pd.to_datetime(history["end"])',
         )
     start = moments("history", history, "start")
+    for name, zone in (("start", start.tz), ("end", pd.DatetimeIndex(history["end"]).tz)):
+        if zone is not None:
+            raise fail(
+                f"{name} of history has the time zone {zone}",
+                f'pass what the clocks showed: history["{name}"].dt.tz_localize(None)',
+            )
     twice = history.duplicated(["customer_id", "start"]).to_numpy()
     if twice.any():
         raise fail(
