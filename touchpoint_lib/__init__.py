@@ -136,25 +136,25 @@ if TYPE_CHECKING:
     from touchpoint_lib.touchpoints.care import parcel_care as parcel_care
     from touchpoint_lib.touchpoints.complaints import ComplaintFlags as ComplaintFlags
     from touchpoint_lib.touchpoints.complaints import complaint_flags as complaint_flags
+    from touchpoint_lib.touchpoints.demand import demand_index as demand_index
     from touchpoint_lib.touchpoints.flows import flow_difference as flow_difference
     from touchpoint_lib.touchpoints.flows import stage_flows as stage_flows
     from touchpoint_lib.touchpoints.matrix import TouchpointMatrix as TouchpointMatrix
     from touchpoint_lib.touchpoints.matrix import touchpoint_matrix as touchpoint_matrix
     from touchpoint_lib.touchpoints.paths import contact_paths as contact_paths
+    from touchpoint_lib.touchpoints.pressure import ContactPressure as ContactPressure
+    from touchpoint_lib.touchpoints.pressure import contact_pressure as contact_pressure
+    from touchpoint_lib.touchpoints.promotion import PromotionEffect as PromotionEffect
+    from touchpoint_lib.touchpoints.promotion import promotion_dependence as promotion_dependence
+    from touchpoint_lib.touchpoints.promotion import promotion_effect as promotion_effect
+    from touchpoint_lib.touchpoints.pull_forward import pull_forward as pull_forward
     from touchpoint_lib.touchpoints.replies import ReplyTimes as ReplyTimes
     from touchpoint_lib.touchpoints.replies import reply_times as reply_times
     from touchpoint_lib.touchpoints.reviews import ReviewFlags as ReviewFlags
     from touchpoint_lib.touchpoints.reviews import review_flags as review_flags
+    from touchpoint_lib.touchpoints.roles import buyer_roles as buyer_roles
     from touchpoint_lib.touchpoints.stages import stage_at as stage_at
     from touchpoint_lib.touchpoints.stages import stage_history as stage_history
-    from touchpoint_lib.touchpoints.pull_forward import pull_forward as pull_forward
-    from touchpoint_lib.touchpoints.demand import demand_index as demand_index
-    from touchpoint_lib.touchpoints.promotion import PromotionEffect as PromotionEffect
-    from touchpoint_lib.touchpoints.promotion import promotion_dependence as promotion_dependence
-    from touchpoint_lib.touchpoints.promotion import promotion_effect as promotion_effect
-    from touchpoint_lib.touchpoints.roles import buyer_roles as buyer_roles
-    from touchpoint_lib.touchpoints.pressure import ContactPressure as ContactPressure
-    from touchpoint_lib.touchpoints.pressure import contact_pressure as contact_pressure
 
 _MODULES = {
     "_checks": ["InputError"],

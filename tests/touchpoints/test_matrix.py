@@ -132,7 +132,7 @@ def test_the_difference_without_covariates_is_that_of_plain_means(shop):
 
 
 def test_holm_over_the_rows_of_a_channel(matrix):
-    # DEFECT 10: the family is of the orders and the margin, twice as many rows.
+    # The family is of the orders and the margin, twice as many rows.
     for _, rows in matrix.table[matrix.table["by"] == "stage"].groupby("channel"):
         p = rows["p_value"].dropna().sort_values()
         steps = [min(1, value * (len(p) - place)) for place, value in enumerate(p)]
@@ -435,7 +435,7 @@ def test_campaigns_with_different_shares_are_compared_apart(covariates):
 
 @pytest.mark.parametrize("covariates", [tuple(COVARIATES), ()])
 def test_a_campaign_that_held_out_nobody_in_a_cell_plays_no_part_in_it(covariates):
-    # DEFECT 1: the keen whom A contacted are compared with the lazy whom B held out.
+    # The keen whom A contacted are compared with the lazy whom B held out.
     found = evaluated(
         experiment(3000, **KEEN, stage="awake"),
         experiment(1000, **{**KEEN, "share": 0.0}, stage="asleep", first=10_000),
@@ -448,7 +448,7 @@ def test_a_campaign_that_held_out_nobody_in_a_cell_plays_no_part_in_it(covariate
 
 
 def test_a_campaign_that_held_out_one_customer_in_a_cell_plays_no_part_in_it():
-    # DEFECT 1: the regression meets that one exactly: its luck stands for all of A.
+    # The regression meets that one exactly: its luck stands for all of A.
     held = 0
     for seed in range(20):
         found = evaluated(
@@ -462,7 +462,7 @@ def test_a_campaign_that_held_out_one_customer_in_a_cell_plays_no_part_in_it():
 
 
 def test_an_arm_in_which_nobody_orders_knows_no_error():
-    # DEFECT 2: with no order among those held out their mean has no error, and few such
+    # With no order among those held out their mean has no error, and few such
     # cells of simulated shops hold the truth.
     data = joined(experiment(300, share=0.1, base=0.03, seed=5))
     contacts, orders = data["contacts"], data["orders"]
@@ -552,7 +552,7 @@ def test_orders_that_do_not_vary():
 
 @pytest.mark.parametrize("campaigns", [1, 2])
 def test_customers_who_were_all_alike_before(campaigns):
-    # DEFECT 3: no covariate varies, so none can tell the arms apart.
+    # No covariate varies, so none can tell the arms apart.
     parts = [
         experiment(400, effect=0.5, spread=1, first=9000 * i, campaign="AB"[i])
         for i in range(campaigns)
@@ -601,7 +601,7 @@ def test_moments_without_a_contact_make_an_adjusted_figure():
     # The moments are no opportunities: they count for nobody.
     for name in ("opportunities", "contacts", "held_out", "customers", "reach", "unreached"):
         assert cell[name] == cell_of(plain)[name]
-    # DEFECT 16: a name that no contact has is passed over.
+    # A name that no contact has is passed over.
     with pytest.raises(InputError, match="comparison names 'fax'"):
         touchpoint_matrix(**data, window=WINDOW, until=UNTIL, comparison={"fax": others})
 
@@ -641,7 +641,7 @@ def test_segments_stand_beside_the_stages():
 
 @pytest.mark.parametrize("labels", [(True, False), (1, 2), (1.5, 0.5)])
 def test_segments_that_are_no_text(labels):
-    # DEFECT 4: evaluate_campaign calls segments by their text.
+    # Evaluate_campaign calls segments by their text.
     parts = experiment(400, effect=0.5), experiment(400, first=5000, stage="new")
     ids = pd.Index([*parts[0][0]["customer_id"], *parts[1][0]["customer_id"]])
     label = pd.Series(np.where(ids < 5000, *labels), index=ids)
@@ -664,7 +664,7 @@ def test_stages_that_are_no_text():
 
 
 def test_a_cost_of_who_was_held_out_is_refused():
-    # DEFECT 5: it is taken off the cost of the contacts, and profit is margin.
+    # It is taken off the cost of the contacts, and profit is margin.
     data = joined(experiment(400))
     data["contacts"] = data["contacts"].assign(cost=0.5)
     with pytest.raises(InputError, match=r"cost.*held out"):
@@ -672,7 +672,7 @@ def test_a_cost_of_who_was_held_out_is_refused():
 
 
 def test_stages_that_end_before_the_orders_are_refused():
-    # DEFECT 15: nobody falls asleep between the end of the history and ``until``.
+    # Nobody falls asleep between the end of the history and ``until``.
     data = joined(experiment(400))
     model = tp.ModifiedBetaGeoModel.from_params([0.6, 60.0, 0.9, 2.0], unit="D")
     data["stages"] = stage_history(data["orders"], model)
@@ -749,11 +749,11 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "until is a number": ({"until": 3}, "until is 3"),
     "covariate": ({"covariates": ("height",)}, "height"),
-    # DEFECT 17: "covariates names 'e' twice", and no mapping has no items().
+    # "covariates names 'e' twice", and no mapping has no items().
     "covariates is a text": ({"covariates": "silence"}, "covariates is 'silence'; pass a list"),
     "comparison is a list": ({"comparison": ["sms"]}, r"comparison is .*; pass a mapping"),
     "segment is a dict": ({"segment": {1: "core"}}, "segment is no Series with one label a custom"),
-    # DEFECT 14: the message shows np.int64(59).
+    # The message shows np.int64(59).
     "segment lacks one": (
         {"segment": pd.Series("core", index=range(59))},
         r"customer 59 has no segment \(1 such customers\); label all of them",

@@ -29,7 +29,7 @@ MODEL = tp.ModifiedBetaGeoModel.from_params([1.05, 10.9, 0.5, 2.3], unit="W")
 
 def cells_of(seed: int, days: int, **options: Any) -> pd.DataFrame:
     """The cells of a shop that have an effect, with the true one by 1,000 contacts."""
-    shop = tp.simulate_shop(seed=seed, n_customers=2000, days=days, **options)
+    shop = tp.simulate_shop(seed=seed, n_customers=3000, days=days, **options)
     paid = shop.orders[shop.orders["status"] == "paid"]
     end = shop.call["start"] + days * DAY - TICK
     contacts = shop.contacts.assign(time=shop.contacts["time"].dt.floor("D") + DAY - TICK)
@@ -101,7 +101,7 @@ def bias(cells: pd.DataFrame, outcome: str) -> pd.Series:
 @pytest.mark.parametrize("outcome", ["orders", "margin"])
 def test_intervals_hold_the_true_effects(cells, outcome):
     share, error = coverage(cells, outcome)
-    assert len(cells) > 700
+    assert len(cells) > 500
     assert error < 0.013
     assert abs(share - 0.95) < 2.5 * error
     parts = [*cells.groupby("channel"), *cells.groupby("stage")]
@@ -131,7 +131,7 @@ def test_the_truth_is_worth_finding(cells):
 def test_the_channel_without_effect_is_found_to_have_none(cells, outcome):
     social = cells[cells["channel"] == "social"]
     share, error = coverage(social, outcome)
-    assert len(social) > 130
+    assert len(social) > 80
     # 50 shops cannot tell 93 from 97 %: those in which nothing works can.
     assert 0.93 - 2 * error < share < 0.97 + 2 * error
 
@@ -140,10 +140,9 @@ def test_the_channel_without_effect_is_found_to_have_none(cells, outcome):
 @pytest.mark.parametrize("outcome", ["orders", "margin"])
 def test_where_nothing_works_the_intervals_hold_0_in_93_to_97_of_100(idle, outcome):
     share, error = coverage(idle, outcome)
-    assert len(idle) > 1000
+    assert len(idle) > 800
     assert error < 0.01
-    # The share of 50 shops has an error of nearly a point.
-    assert 0.93 - error <= share <= 0.97 + error
+    assert 0.93 <= share <= 0.97
     assert bias(idle, outcome).abs().max() < 3.5
     # Half of the misses should be on either side; few orders in the held out arm make more gains
     # than losses, as the spread of such an arm falls with its mean.

@@ -8,6 +8,11 @@ from touchpoint_lib.charts.alive import (
     alive_path_data,
     alive_path_verdict,
 )
+from touchpoint_lib.charts.attribution import (
+    credit_chart,
+    credit_chart_data,
+    credit_chart_verdict,
+)
 from touchpoint_lib.charts.calendar import (
     contact_load,
     contact_load_data,
@@ -67,10 +72,20 @@ from touchpoint_lib.charts.delays import (
     reminder_curves_data,
     reminder_curves_verdict,
 )
+from touchpoint_lib.charts.demand import (
+    demand_map,
+    demand_map_data,
+    demand_map_verdict,
+)
 from touchpoint_lib.charts.differences import (
     heterogeneity,
     heterogeneity_data,
     heterogeneity_verdict,
+)
+from touchpoint_lib.charts.experience import (
+    care_chart,
+    care_chart_data,
+    care_chart_verdict,
 )
 from touchpoint_lib.charts.flows import (
     flow_shifts,
@@ -101,6 +116,42 @@ from touchpoint_lib.charts.own_return import (
     own_return_curves,
     own_return_curves_data,
     own_return_curves_verdict,
+)
+from touchpoint_lib.charts.paths import (
+    path_bars,
+    path_bars_data,
+    path_bars_verdict,
+)
+from touchpoint_lib.charts.pressure import (
+    pressure_curve,
+    pressure_curve_data,
+    pressure_curve_verdict,
+)
+from touchpoint_lib.charts.pressure_rates import (
+    pressure_rates,
+    pressure_rates_data,
+    pressure_rates_verdict,
+)
+from touchpoint_lib.charts.promotion import (
+    promotion_effects,
+    promotion_effects_data,
+    promotion_effects_verdict,
+    promotion_shares,
+    promotion_shares_data,
+    promotion_shares_verdict,
+)
+from touchpoint_lib.charts.reviews import (
+    complaint_rates,
+    complaint_rates_data,
+    complaint_rates_verdict,
+    reply_rates,
+    reply_rates_data,
+    reply_rates_verdict,
+)
+from touchpoint_lib.charts.roles import (
+    role_shares,
+    role_shares_data,
+    role_shares_verdict,
 )
 from touchpoint_lib.charts.segments import (
     rfm_map,
@@ -169,21 +220,33 @@ __all__ = [
     "campaign_money",
     "campaign_money_data",
     "campaign_money_verdict",
+    "care_chart",
+    "care_chart_data",
+    "care_chart_verdict",
     "comparison_chart",
     "comparison_chart_data",
     "comparison_chart_verdict",
+    "complaint_rates",
+    "complaint_rates_data",
+    "complaint_rates_verdict",
     "conditional_expectation",
     "conditional_expectation_data",
     "conditional_expectation_verdict",
     "contact_load",
     "contact_load_data",
     "contact_load_verdict",
+    "credit_chart",
+    "credit_chart_data",
+    "credit_chart_verdict",
     "decile_plot",
     "decile_plot_data",
     "decile_plot_verdict",
     "delay_rates",
     "delay_rates_data",
     "delay_rates_verdict",
+    "demand_map",
+    "demand_map_data",
+    "demand_map_verdict",
     "effect_course",
     "effect_course_data",
     "effect_course_verdict",
@@ -211,9 +274,24 @@ __all__ = [
     "own_return_curves",
     "own_return_curves_data",
     "own_return_curves_verdict",
+    "path_bars",
+    "path_bars_data",
+    "path_bars_verdict",
     "policy_value",
     "policy_value_data",
     "policy_value_verdict",
+    "pressure_curve",
+    "pressure_curve_data",
+    "pressure_curve_verdict",
+    "pressure_rates",
+    "pressure_rates_data",
+    "pressure_rates_verdict",
+    "promotion_effects",
+    "promotion_effects_data",
+    "promotion_effects_verdict",
+    "promotion_shares",
+    "promotion_shares_data",
+    "promotion_shares_verdict",
     "rates_at",
     "rates_curves",
     "rates_curves_data",
@@ -221,9 +299,15 @@ __all__ = [
     "reminder_curves",
     "reminder_curves_data",
     "reminder_curves_verdict",
+    "reply_rates",
+    "reply_rates_data",
+    "reply_rates_verdict",
     "rfm_map",
     "rfm_map_data",
     "rfm_map_verdict",
+    "role_shares",
+    "role_shares_data",
+    "role_shares_verdict",
     "sleep_lines_data",
     "sleep_lines_verdict",
     "sleep_returns",

@@ -21,6 +21,7 @@ from touchpoint_lib.charts._style import ACCENT, BASELINE, GREYS, text
 from touchpoint_lib.charts.lifetime import error_bars, legend_on_top
 from touchpoint_lib.charts.timing import counted
 from touchpoint_lib.touchpoints.matrix import TouchpointMatrix
+from touchpoint_lib.touchpoints.stages import STAGES
 
 #: What can be shown, and how an axis calls it.
 MEASURES = {
@@ -55,6 +56,14 @@ def _cells(matrix: Any, measure: str, truth: pd.DataFrame | None) -> pd.DataFram
         check_columns(truth, ["channel", "by", "stage", measure], "truth")
         keys = ["channel", "by", "stage"]
         known = truth[[*keys, measure]].astype({"channel": str, "stage": str})
+        if not pd.api.types.is_numeric_dtype(known[measure]):
+            raise fail(f"{measure} of truth is not numeric", "convert it to numbers first")
+        twice = known[known.duplicated(keys)]
+        if len(twice):
+            name, by, stage = twice.iloc[0][keys]
+            raise fail(
+                f"truth has several rows of {name!r}, {by!r}, {stage!r}", "give one row a cell"
+            )
         found = data[keys].merge(known, on=keys, how="left")[measure]
         data["truth"] = significant(found).to_numpy()
     data.attrs = {
@@ -133,10 +142,9 @@ def touchpoint_effects_verdict(data: pd.DataFrame) -> str:
     if unknown:
         parts.append(f"the interval of {joined(unknown)} holds 0")
     reasons = data[data["state"] == "not identified"]
-    parts.extend(
-        f"{row['channel']} is not identified ({row['reason']})"
-        for row in reasons.to_dict("records")
-    )
+    blind = [f"{row['channel']} ({row['reason']})" for row in reasons.to_dict("records")]
+    if blind:
+        parts.append(f"not identified: {joined(blind)}")
     told = "; ".join(parts)
     known = data[data["truth"].notna() & data["low"].notna()]
     held = int(((known["low"] <= known["truth"]) & (known["truth"] <= known["high"])).sum())
@@ -252,7 +260,7 @@ def touchpoint_cells_data(
     ...     shop.contacts, paid, tp.stage_history(paid, model), window=90
     ... )
     >>> charts.touchpoint_cells_data(matrix, "orders")["state"].value_counts().to_dict()
-    {'not known': 22, 'not identified': 6, 'gains': 5}
+    {'not known': 15, 'not identified': 13, 'gains': 5}
     """
     data = _cells(matrix, measure, truth)
     about = data.attrs
@@ -299,7 +307,11 @@ def touchpoint_cells(data: pd.DataFrame, source: str) -> go.Figure:
     source : str
         For the footer.
     """
-    stages, channels = list(dict.fromkeys(data["stage"])), sorted(set(data["channel"]))
+    found, channels = list(dict.fromkeys(data["stage"])), sorted(set(data["channel"]))
+    stages = [
+        *(stage for stage in STAGES if stage in found),
+        *(stage for stage in found if stage not in STAGES),
+    ]
     place = {key: number for number, key in enumerate(_COLOURS)}
     z: list[list[Any]] = [[None] * len(stages) for _ in channels]
     shown = [[""] * len(stages) for _ in channels]
@@ -321,8 +333,9 @@ def touchpoint_cells(data: pd.DataFrame, source: str) -> go.Figure:
     figure = go.Figure(
         go.Heatmap(
             z=z,
-            x=[text(stage) for stage in stages],
-            y=[shortened(channel) for channel in channels],
+            # Numbers: names that are shortened alike would be one row.
+            x=list(range(len(stages))),
+            y=list(range(len(channels))),
             text=shown,
             texttemplate="%{text}",
             textfont={"size": 11},
@@ -338,8 +351,21 @@ def touchpoint_cells(data: pd.DataFrame, source: str) -> go.Figure:
             opacity=0.85,
         )
     )
-    figure.update_xaxes(side="top", ticks="", showline=False)
-    figure.update_yaxes(autorange="reversed", showgrid=False, ticks="")
+    figure.update_xaxes(
+        side="top",
+        ticks="",
+        showline=False,
+        tickangle=0,
+        tickvals=list(range(len(stages))),
+        ticktext=[shortened(stage, max(84 // len(stages), 8)) for stage in stages],
+    )
+    figure.update_yaxes(
+        autorange="reversed",
+        showgrid=False,
+        ticks="",
+        tickvals=list(range(len(channels))),
+        ticktext=[shortened(channel, 20) for channel in channels],
+    )
     cells = data[data["by"] != ""]
     sure = int(cells["state"].isin(["gains", "loses"]).sum())
     title = f"{MEASURES[data.attrs['measure']]}: clear of 0 in {sure} of {len(cells)} cells"
@@ -416,7 +442,7 @@ def touchpoint_quadrants_verdict(data: pd.DataFrame) -> str:
     missing = data.attrs["missing"]
     end = f" {counted(missing, 'cell has', 'cells have')} no estimate." if missing else ""
     told = "; ".join(says)
-    return f"{told[0].upper()}{told[1:]}.{end}"
+    return f"{told[0].upper()}{told[1:]}.{end}" if told else end.strip()
 
 
 def touchpoint_quadrants(data: pd.DataFrame, source: str) -> go.Figure:
@@ -434,7 +460,10 @@ def touchpoint_quadrants(data: pd.DataFrame, source: str) -> go.Figure:
         part = data[data["quadrant"] == quadrant]
         if part.empty:
             continue
-        labels = [text(f"{c}, {s}") for c, s in zip(part["channel"], part["stage"], strict=True)]
+        labels = [
+            f"{shortened(channel, 16)}, {shortened(stage, 16)}"
+            for channel, stage in zip(part["channel"], part["stage"], strict=True)
+        ]
         # Labels of what is not known would lie on each other.
         sure = quadrant != "find out"
         figure.add_scatter(

@@ -277,7 +277,8 @@ def touchpoint_matrix(
         )
     end = end_of(until, bought, "time")
     made = stages.attrs.get("until")
-    if made is not None and pd.Timestamp(made) < end and until is not None:
+    # Stages change at midnight: within a day nobody falls asleep.
+    if made is not None and pd.Timestamp(made).normalize() < end.normalize():
         raise fail(
             f"stages end at {made}, before until ({end})", "pass until= to stage_history as well"
         )
