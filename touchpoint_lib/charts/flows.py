@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from touchpoint_lib._checks import check_columns, check_integer, check_values, fail
 from touchpoint_lib.charts._forest import finish_high, joined, shortened, significant
 from touchpoint_lib.charts._style import ACCENT, BASELINE, GREYS, text
+from touchpoint_lib.charts.timing import counted
 
 _NODES = {
     "start": "#009E73",
@@ -21,6 +23,8 @@ _NODES = {
     "lost": GREYS[0],
 }
 _OTHER = "#CC79A7"
+#: Height of the diagram, and what of it is between two nodes.
+_HEIGHT, _SPACE = 440, 0.04
 
 
 def stage_sankey_data(flows: pd.DataFrame, months: int = 3) -> pd.DataFrame:
@@ -55,7 +59,7 @@ def stage_sankey_data(flows: pd.DataFrame, months: int = 3) -> pd.DataFrame:
         )
     last = sorted(flows["month"].unique())[-months:]
     data = flows.loc[flows["month"].isin(last), list(names[1:])].reset_index(drop=True)
-    order = [str(one) for one in data["source"].cat.categories]
+    order = _stages(data)
     data = data.assign(
         month=data["month"].dt.strftime("%Y-%m"),
         source=data["source"].astype(str),
@@ -67,32 +71,52 @@ def stage_sankey_data(flows: pd.DataFrame, months: int = 3) -> pd.DataFrame:
 
 
 def stage_sankey_verdict(data: pd.DataFrame) -> str:
-    """Return the largest moves: out of being awake, and back.
+    """Return who came in the last month, who moved towards the last stage, and who back.
 
     Parameters
     ----------
     data : DataFrame
         From `stage_sankey_data`.
     """
-    order = data.attrs["order"]
-    rank = {name: number for number, name in enumerate(order)}
-    last = data["month"].max()
-    rows = data[data["month"] == last]
-    up = rows["target"].map(rank) < rows["source"].map(rank)
-    down = (rows["target"].map(rank) > rows["source"].map(rank)) & (rows["source"] != order[0])
-    came = int(rows.loc[rows["source"] == order[0], "customers"].sum())
+    came, *moves = _moves(data)
     told = [f"{came:,} came"]
-    for moved, verb in ((down, "moved towards sleep"), (up, "came back towards being awake")):
-        part = rows[moved]
-        if part.empty:
-            told.append(f"nobody {verb}")
+    for verb, rows in moves:
+        if rows.empty:
+            told.append(f"nobody moved {verb}")
             continue
-        most = part.loc[part["customers"].idxmax()]
+        most = rows.nlargest(1, "customers").to_dict("records")[0]
         told.append(
-            f"{int(part['customers'].sum()):,} {verb} (most of them from {most['source']} to "
+            f"{int(rows['customers'].sum()):,} moved {verb} (above all from {most['source']} to "
             f"{most['target']}: {most['customers']:,}, {most['share']:.0%} of {most['source']})"
         )
-    return f"In {last}, {joined(told)}."
+    return f"In {data['month'].max()}, {joined(told)}."
+
+
+def _moves(data: pd.DataFrame) -> tuple[int, tuple[str, pd.DataFrame], tuple[str, pd.DataFrame]]:
+    """Return how many came in the last month, and the moves towards the last stage and back."""
+    order = data.attrs["order"]
+    depth = {name: number for number, name in enumerate(order)}
+    # Who is new is awake: to buy again is no step towards sleep.
+    if {"new", "awake"} <= set(order):
+        depth["new"] = depth["awake"]
+    rows = data[data["month"] == data["month"].max()]
+    came = rows["source"] == order[0]
+    step = rows["target"].map(depth) - rows["source"].map(depth)
+    return (
+        int(rows.loc[came, "customers"].sum()),
+        (f"towards {order[-2]}", rows[(step > 0) & ~came]),
+        ("back", rows[step < 0]),
+    )
+
+
+def _stages(table: pd.DataFrame) -> list[str]:
+    """Return the nodes in their order."""
+    if not isinstance(table["source"].dtype, pd.CategoricalDtype):
+        raise fail(
+            f"source holds {table['source'].dtype}, no categories",
+            "pass the frame of touchpoint_lib as it is: the categories are the order of the stages",
+        )
+    return [str(one) for one in table["source"].cat.categories]
 
 
 def stage_sankey(data: pd.DataFrame, source: str) -> go.Figure:
@@ -120,8 +144,8 @@ def stage_sankey(data: pd.DataFrame, source: str) -> go.Figure:
             f"{row['month']}: {text(row['source'])} to {text(row['target'])}: "
             f"{row['customers']:,}{share}"
         )
-    width = max(len(moments) - 1, 1)
-    height = max(len(order) - 1, 1)
+    width = len(months)
+    middle = _places(nodes, links, order)
     figure = go.Figure(
         go.Sankey(
             arrangement="fixed",
@@ -130,8 +154,8 @@ def stage_sankey(data: pd.DataFrame, source: str) -> go.Figure:
                 "color": [_NODES.get(name, _OTHER) for _, name in nodes],
                 # Plotly takes no 0 and 1 for a place.
                 "x": [round(0.001 + 0.998 * at / width, 4) for at, _ in nodes],
-                "y": [round(0.02 + 0.96 * order.index(name) / height, 4) for _, name in nodes],
-                "pad": 12,
+                "y": middle,
+                "pad": round(_SPACE * _HEIGHT, 4),
                 "thickness": 14,
                 "hovertemplate": "%{label}: %{value:,}<extra></extra>",
             },
@@ -157,8 +181,32 @@ def stage_sankey(data: pd.DataFrame, source: str) -> go.Figure:
             font={"size": 12},
         )
     n = int(data.loc[data["month"] == months[-1], "customers"].sum())
-    title = "Stages of all customers from month to month"
-    return finish_high(figure, title, source, n, 440, right=30, head=40)
+    came, *moves = _moves(data)
+    told = [
+        f"{counted(came, 'customer', 'customers')} came",
+        *(f"{int(rows['customers'].sum()):,} moved {verb}" for verb, rows in moves),
+    ]
+    title = f"In {months[-1]}, {joined(told)}"
+    return finish_high(figure, title, source, n, _HEIGHT, right=30, head=40)
+
+
+def _places(
+    nodes: dict[tuple[int, str], int], links: dict[str, list[Any]], order: list[str]
+) -> list[float]:
+    """Return the middle of each node, none on another, from the top (0) to the bottom (1)."""
+    flow = np.zeros((2, len(nodes)))
+    for side, name in enumerate(("source", "target")):
+        np.add.at(flow[side], links[name], links["value"])
+    size = flow.max(axis=0)
+    at = np.array([moment for moment, _ in nodes])
+    # As Plotly does: what is left of the height between the nodes of the fullest column.
+    room = 1 - _SPACE * (np.bincount(at) - 1)
+    size *= (room / np.bincount(at, weights=size)).min()
+    middle, top = np.empty(len(nodes)), np.zeros(at.max() + 1)
+    for (moment, _), node in sorted(nodes.items(), key=lambda item: order.index(item[0][1])):
+        middle[node] = top[moment] + size[node] / 2
+        top[moment] += size[node] + _SPACE
+    return [round(float(place), 4) for place in middle.clip(0.001, 0.999)]
 
 
 def _pale(name: str) -> str:
@@ -189,12 +237,15 @@ def flow_shifts_data(difference: pd.DataFrame) -> pd.DataFrame:
     """
     names = ("source", "target", "difference", "low", "high", "months_1", "months_2")
     check_columns(difference, names, "difference", "make it with flow_difference(...)")
+    for name in ("groups", "level"):
+        if name not in difference.attrs:
+            raise fail(f"attrs of difference lack {name!r}", "pass the frame of flow_difference")
     rows = difference[difference["difference"].notna()]
     if rows.empty:
         raise fail("no stage was held by both groups", "pass two groups of the same shop")
     check_values("difference", rows["difference"], ge=-1, le=1)
     data = rows[list(names)].reset_index(drop=True)
-    order = [str(one) for one in data["source"].cat.categories]
+    order = _stages(data)
     figures = ["difference", "low", "high"]
     data[figures] = (100 * data[figures]).apply(significant)
     data = data.assign(source=data["source"].astype(str), target=data["target"].astype(str))
@@ -218,13 +269,14 @@ def flow_shifts_verdict(data: pd.DataFrame) -> str:
             f"{data.attrs['level']:.0%} holds 0."
         )
     told = [
-        f"from {row['source']} to {row['target']} by {row['difference']:+.1f} points "
-        f"({row['low']:.1f} to {row['high']:.1f})"
+        f"from {row['source']} to {row['target']} by {_points(row['difference'], '+')} points "
+        f"({_points(row['low'])} to {_points(row['high'])})"
         for row in sure
     ]
     return (
         f"Compared with {first}, customers of {second} move {joined(told)} a month; the other "
-        f"{len(data) - len(sure)} intervals of {data.attrs['level']:.0%} hold 0."
+        f"{len(data) - len(sure)} intervals of {data.attrs['level']:.0%} hold 0. By chance alone "
+        f"some {(1 - data.attrs['level']) * len(data):.1f} of {len(data)} would not."
     )
 
 
@@ -248,7 +300,10 @@ def flow_shifts(data: pd.DataFrame, source: str) -> go.Figure:
         sure = row["low"] > 0 or row["high"] < 0
         # Grey where the interval holds 0.
         z[at][to] = row["difference"] if sure else 0.0
-        shown[at][to] = f"<b>{row['difference']:+.1f}</b><br>{row['low']:.1f} to {row['high']:.1f}"
+        shown[at][to] = (
+            f"<b>{_points(row['difference'], '+')}</b><br>"
+            f"{_points(row['low'])} to {_points(row['high'])}"
+        )
     figure = go.Figure(
         go.Heatmap(
             z=z,
@@ -277,3 +332,8 @@ def flow_shifts(data: pd.DataFrame, source: str) -> go.Figure:
     )
     n = int(data.groupby("source")[["months_1", "months_2"]].first().to_numpy().sum())
     return finish_high(figure, title, source, n, 46 * len(rows) + 12, right=30, head=30)
+
+
+def _points(value: float, sign: str = "") -> str:
+    """Return percentage points, never -0.0."""
+    return f"{round(value, 1) + 0.0:{sign}.1f}"
