@@ -4,8 +4,8 @@
     .venv/bin/python benchmarks/run.py 2357 23570 # some sizes, printed only
     .venv/bin/python benchmarks/churn.py          # churn alone, about 5 minutes
 
-Here are the models of lifetime beside lifetimes; churn, the simulated shop, contact timing and
-campaigns have peers and files of their own.
+Here are the models of lifetime beside lifetimes; churn, the simulated shop, contact timing,
+campaigns and touchpoints have peers and files of their own.
 
 Every case runs in a process of its own, one after the other, so that its peak memory is its own;
 both libraries run on one BLAS thread. Each fit of ours counts checking, grouping, standard errors
@@ -22,6 +22,7 @@ import campaigns
 import churn
 import reactivation
 import simulate
+import touchpoints
 from timing import best_of, measure, peak_memory, write_table
 
 SIZES = (2_357, 23_570, 235_700, 1_000_000)
@@ -228,6 +229,7 @@ def main(arguments: list[str]) -> None:
     simulate.main([])
     reactivation.main([])
     campaigns.main([])
+    touchpoints.main([])
 
 
 if __name__ == "__main__":

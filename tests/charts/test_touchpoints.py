@@ -78,7 +78,8 @@ def cell(channel, value=10.0, half=5.0, by="", stage="all", truth=NAN, **more):
 
 def made(*rows, **about):
     data = pd.DataFrame(list(rows))
-    data.attrs = {"measure": "orders", "level": 0.95, "window": 90.0, "n": 5000} | about
+    data.attrs = {"measure": "orders", "level": 0.95, "window": 90.0, "n": 5000, "by": "stage"}
+    data.attrs |= about
     return data
 
 
@@ -376,3 +377,13 @@ def test_bad_input_is_refused(matrix, truth):
             data_of(matrix, "orders", pd.concat([truth, twice]))
         with pytest.raises(InputError, match="orders of truth is not numeric"):
             data_of(matrix, "orders", truth.assign(orders="many"))
+
+
+def test_cells_of_segments(matrix):
+    data = charts.touchpoint_cells_data(matrix, "orders", by="segment")
+    assert set(data["by"]) == {"segment", ""}
+    assert set(data.loc[data["by"] == "segment", "stage"]) == {"core"}
+    assert "cells of channel and segment" in charts.touchpoint_cells_verdict(data)
+    plain = dataclasses.replace(matrix, table=matrix.table[matrix.table["by"] != "segment"])
+    with pytest.raises(InputError, match="by is 'segment'; it must be one of 'stage'"):
+        charts.touchpoint_cells_data(plain, "orders", by="segment")

@@ -161,3 +161,44 @@ def test_a_spoilt_shop_is_refused():
 def test_names_of_the_module_are_public():
     assert report.read_touchpoints is touchpoints.read_touchpoints
     assert np.isin(["read_touchpoints", "shop_touchpoints"], report.__all__).all()
+
+
+def test_the_head_of_the_report(shop, made):
+    history, matrix = made
+    contacts, paid, until = report.shop_touchpoints(shop)
+    truth = report.shop_matrix_truth(shop, history, matrix)
+    pressure = tp.contact_pressure(contacts, paid, window=30, until=until)
+    head = report.touchpoints_headline(matrix, pressure, "a <shop>", truth)
+    assert head.question == "Which contact at which stage earns its keep?"
+    whole = matrix.table[matrix.table["by"] == ""].set_index("channel")
+    best = whole["orders_per_1000"].sort_values(ascending=False).index[0]
+    tile = head.tiles[0]
+    assert tile.label == f"Orders added by 1,000 contacts: {best}"
+    assert float(tile.value.replace(",", "")) == pytest.approx(
+        whole.loc[best, "orders_per_1000"], rel=0.02
+    )
+    assert tile.compared_with.startswith("the truth: ")
+    cells = matrix.table[matrix.table["by"] == "stage"]
+    gains = int((cells["result"] == "gains").sum())
+    assert head.tiles[2].value == f"{gains} of {len(cells)}"
+    counted = whole["opportunities"].sum(), whole["held_out"].sum()
+    assert head.provenance["Opportunities"] == f"{counted[0]:,} ({counted[1]:,} held out)"
+    assert head.provenance["Left out: window not over"] == f"{matrix.left_out['window not over']:,}"
+    assert head.provenance["Source"] == "a <shop>"
+    plain = report.touchpoints_headline(matrix, pressure, "a shop")
+    assert plain.tiles[0].compared_with == f"{whole.loc[best, 'contacts']:,} contacts"
+
+
+def test_the_head_without_a_holdout(shop, made):
+    history, _ = made
+    contacts, paid, until = report.shop_touchpoints(shop)
+    blind = contacts[~contacts["held_out"]].drop(columns="held_out")
+    matrix = tp.touchpoint_matrix(blind, paid, history, window=30, until=until)
+    pressure = tp.contact_pressure(blind, paid, window=30, until=until)
+    head = report.touchpoints_headline(matrix, pressure, "a shop")
+    assert [tile.value for tile in head.tiles] == [
+        f"0 of {len(matrix.table[matrix.table['by'] == 'stage'])}",
+        "not identified",
+    ]
+    assert "(nobody was held out)" in head.verdict
+    assert head.verdict.startswith("Not identified: chat, email, page, parcel, sms and social (")

@@ -141,7 +141,7 @@ def test_the_channel_without_effect_is_found_to_have_none(cells, outcome):
 def test_where_nothing_works_the_intervals_hold_0_in_93_to_97_of_100(idle, outcome):
     share, error = coverage(idle, outcome)
     assert len(idle) > 800
-    assert error < 0.01
+    assert error < 0.012
     assert 0.93 <= share <= 0.97
     assert bias(idle, outcome).abs().max() < 3.5
     # Half of the misses should be on either side; few orders in the held out arm make more gains

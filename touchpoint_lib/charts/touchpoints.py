@@ -141,8 +141,8 @@ def touchpoint_effects_verdict(data: pd.DataFrame) -> str:
     unknown = data.loc[data["state"] == "not known", "channel"].tolist()
     if unknown:
         parts.append(f"the interval of {joined(unknown)} holds 0")
-    reasons = data[data["state"] == "not identified"]
-    blind = [f"{row['channel']} ({row['reason']})" for row in reasons.to_dict("records")]
+    reasons = data[data["state"] == "not identified"].groupby("reason", sort=False)["channel"]
+    blind = [f"{joined(list(channels))} ({reason})" for reason, channels in reasons]
     if blind:
         parts.append(f"not identified: {joined(blind)}")
     told = "; ".join(parts)
@@ -234,20 +234,30 @@ def touchpoint_effects(data: pd.DataFrame, source: str) -> go.Figure:
 
 
 def touchpoint_cells_data(
-    matrix: TouchpointMatrix, measure: str = "profit", truth: pd.DataFrame | None = None
+    matrix: TouchpointMatrix,
+    measure: str = "profit",
+    truth: pd.DataFrame | None = None,
+    by: str = "stage",
 ) -> pd.DataFrame:
-    """Return the matrix of channels and stages, ready to be drawn.
+    """Return the matrix of channels and stages, or segments, ready to be drawn.
 
     Parameters
     ----------
     matrix, measure, truth
         As for `touchpoint_effects_data`.
+    by : {"stage", "segment"}
+        Which cells: segments are there where the matrix was made with them.
 
     Returns
     -------
     DataFrame
         A row a channel and stage, the stages in their order and "all" last: columns as of
         `touchpoint_effects_data`.
+
+    Raises
+    ------
+    InputError
+        As `touchpoint_effects_data` does, and if the matrix has no such cells.
 
     Examples
     --------
@@ -263,9 +273,9 @@ def touchpoint_cells_data(
     {'not known': 15, 'not identified': 13, 'gains': 5}
     """
     data = _cells(matrix, measure, truth)
-    about = data.attrs
-    data = data[data["by"].isin(["", "stage"])]
-    data = pd.concat([data[data["by"] != ""], data[data["by"] == ""]], ignore_index=True)
+    check_choice("by", by, list(data.loc[data["by"] != "", "by"].unique()))
+    about = data.attrs | {"by": by}
+    data = pd.concat([data[data["by"] == by], data[data["by"] == ""]], ignore_index=True)
     data.attrs = about
     return data
 
@@ -294,7 +304,7 @@ def touchpoint_cells_verdict(data: pd.DataFrame) -> str:
     known = cells[cells["truth"].notna() & cells["low"].notna()]
     held = int(((known["low"] <= known["truth"]) & (known["truth"] <= known["high"])).sum())
     end = f" The truth lies in {held} of {len(known)} intervals." if len(known) else ""
-    return f"Of {len(cells)} cells of channel and stage: {', '.join(parts)}.{end}"
+    return f"Of {len(cells)} cells of channel and {data.attrs['by']}: {', '.join(parts)}.{end}"
 
 
 def touchpoint_cells(data: pd.DataFrame, source: str) -> go.Figure:

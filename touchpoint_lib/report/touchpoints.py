@@ -252,11 +252,10 @@ def touchpoints_headline(
             "" if pressure.n_over is None else f"{pressure.n_over:,} customers had more",
         )
     )
-    says = [
-        touchpoint_effects_verdict(effects),
-        touchpoint_cells_verdict(cells),
-        pressure.statement,
-    ]
+    says = [touchpoint_effects_verdict(effects), touchpoint_cells_verdict(cells)]
+    # Not where nothing is proven: the tile has the interval.
+    if whole["verdict"] in ("limit", "no limit seen", "stop"):
+        says.append(pressure.statement)
     counted = matrix.table[matrix.table["by"] == ""]
     facts = {
         "Source": source,
