@@ -134,6 +134,8 @@ def test_values_out_of_bounds_are_refused_where_they_stand(values, options, part
 def test_the_label_of_a_customer_is_named_where_there_is_one():
     index = pd.Index(["anna", "bert", "bert"])
     refused(["index 'bert' (2"], check_values, "p", [0.1, -1, -2], ge=0, index=index)
+    numbers = pd.Index([7, 8, 9])
+    refused(["index 8 (2"], check_values, "p", [0.1, -1, -2], ge=0, index=numbers)
 
 
 def test_a_value_just_over_its_bound_is_not_shown_as_the_bound():

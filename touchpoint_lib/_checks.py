@@ -192,7 +192,8 @@ def _offence(
     """Return the error that names the first bad value, where it stands and how many there are."""
     bad = np.atleast_1d(bad)
     first = int(np.flatnonzero(bad)[0])
-    where = f"row {first}" if index is None else f"index {index[first]!r}"
+    # As plain Python has it: 4, not np.int64(4).
+    where = f"row {first}" if index is None else f"index {index[[first]].tolist()[0]!r}"
     value = float(array.ravel()[first])
     # 1.0000000000000002 must not be reported as 1.
     shown = f"{value:g}" if float(f"{value:g}") == value else repr(value)

@@ -47,9 +47,9 @@ def cell(region, period, index=1.0, half=0.1, demand=10.0, **more):
     } | more
 
 
-def made(*cells, freq="M", level=0.95):
+def made(*cells, freq="M", level=0.95, orders=160, value=None):
     frame = pd.DataFrame(list(cells))
-    frame.attrs = {"freq": freq, "level": level}
+    frame.attrs = {"freq": freq, "level": level, "orders": orders, "value": value}
     return frame
 
 
@@ -83,7 +83,7 @@ def test_the_data_are_those_of_the_index(table):
 def test_the_figure_is_plain_and_shows_the_data(table):
     data = demand_map_data(table)
     figure, again = (demand_map(data, HOSTILE) for _ in range(2))
-    check_plain(figure, again, SAFE, len(data))
+    check_plain(figure, again, SAFE, int(table["demand"].sum()))
     pale, sure = named(figure, "index")[0], named(figure, "exceptional")[0]
     flags = data["exceptional"].to_numpy().reshape(4, 24)
     assert flags.any()
@@ -121,9 +121,10 @@ def test_the_season_of_a_region_is_found(table):
 def test_no_exceptional_cell():
     data = square(n=4)
     assert demand_map_verdict(data) == (
-        "Of 16 cells of region and month, none is exceptional: every interval of 95% holds what "
-        "region and month alone explain. Unshrunk, some 1 would be so by chance alone. Over all "
-        "regions a day brought most in 2025-01: 0.90 times (95%: 0.80 to 1.00) the average day."
+        "Of 16 cells of region and month (160 orders), none is exceptional: every interval of 95% "
+        "holds what region and month alone explain. Over all regions a day brought most orders in "
+        "2025-01: 0.90 times (95%: 0.80 to 1.00) the average day. Unshrunk, some 1 would be "
+        "exceptional by chance alone."
     )
     figure = demand_map(data, "x")
     assert title_of(figure) == (
@@ -137,12 +138,17 @@ def test_no_exceptional_cell():
 
 def test_few_exceptional_cells_are_all_named_the_surest_first():
     data = square((("b", 2), 0.5), (("c", 3), 1.5), n=4)
-    assert demand_map_verdict(data).startswith(
-        "Of 16 cells of region and month, 2 are exceptional: b in 2025-02 with an index of 0.50 "
-        "(95%: 0.40 to 0.60) and c in 2025-03 with an index of 1.50 (95%: 1.40 to 1.60). Unshrunk, "
-        "some 1 would be so by chance alone; of the shrunken ones found, 0.05 at most are expected "
-        "on the wrong side of 1. Over"
+    says = demand_map_verdict(data)
+    assert says.startswith(
+        "Of 16 cells of region and month (160 orders), 2 are exceptional: b in 2025-02 with an "
+        "index of 0.50 (95%: 0.40 to 0.60) and c in 2025-03 with an index of 1.50 (95%: 1.40 to "
+        "1.60). Over"
     )
+    assert says.endswith(
+        "Unshrunk, some 1 would be exceptional by chance alone; of the shrunken ones found, 0.05 "
+        "at most are expected on the wrong side of 1."
+    )
+    assert says.count(". ") == 2
     assert title_of(demand_map(data, "x")) == (
         "2 of 16 cells of region and month are exceptional: b 2025-02 (-50%) and c 2025-03 (+50%); "
         "unshrunk, some 1 would be so by chance"
@@ -177,7 +183,7 @@ def test_quarters_and_weeks(freq, word, label):
     cells = [cell(name, day) for name in "ab" for day in ("2025-01-06", "2025-04-07")]
     data = demand_map_data(made(*cells, freq=freq))
     assert label in set(data["period"])
-    assert f"Of 4 cells of region and {word}, none" in demand_map_verdict(data)
+    assert f"Of 4 cells of region and {word} (160 orders), none" in demand_map_verdict(data)
     assert demand_map(data, "x").layout.xaxis3.title.text == word.capitalize()
 
 
@@ -202,8 +208,31 @@ def test_markup_and_cells_without_demand():
     ]
     data = demand_map_data(made(*cells))
     figure = demand_map(data, HOSTILE)
-    check_plain(figure, demand_map(data, HOSTILE), SAFE, 4)
+    check_plain(figure, demand_map(data, HOSTILE), SAFE, 160)
     assert figure.layout.yaxis3.ticktext[0] == SAFE
+
+
+def test_what_demand_is_and_of_how_many_orders(orders):
+    table = tp.demand_index(orders, region="product", freq="Q", value="amount", level=0.9)
+    data = demand_map_data(table)
+    assert (data.attrs["orders"], data.attrs["value"]) == (len(orders), "amount")
+    says = demand_map_verdict(data)
+    assert f"region and quarter (amount of {len(orders):,} orders), " in says
+    assert "a day brought most amount in 2025-Q4: " in says
+    assert "(90%: " in says
+    figure = demand_map(data, "x")
+    assert any(f"n = {len(orders):,}" in (one.text or "") for one in figure.layout.annotations)
+    assert figure.layout.yaxis.title.text == "Amount a day,<br>average = 1"
+    assert "<br>amount " in named(figure, "index")[0].customdata[0][0]
+    hostile = demand_map_data(
+        made(
+            *(cell(name, day) for name in "ab" for day in ("2025-01-01", "2025-02-01")),
+            orders=1,
+            value=HOSTILE,
+        )
+    )
+    check_plain(demand_map(hostile, HOSTILE), demand_map(hostile, HOSTILE), SAFE, 1)
+    assert f"({HOSTILE} of 1 order)" in demand_map_verdict(hostile)
 
 
 def test_bad_input_is_refused(table):

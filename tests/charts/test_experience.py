@@ -143,12 +143,12 @@ def test_the_figure_is_plain_and_shows_the_data(care):
 
 def test_everything_is_told_with_intervals():
     assert care_chart_verdict(made(effects=EFFECTS)) == (
-        "Of 100 late among 1,000 parcels judged, 60.0% (95%: 55.0% to 65.0%) were cared for in "
-        "time, 10.0% (95%: 5.0% to 15.0%) were cared for too late, 20.0% (95%: 15.0% to 25.0%) "
-        "were held out at random and 10.0% (95%: 5.0% to 15.0%) were missed. Of 80 cared for, "
-        "12.5% (95%: 10.0% to 15.0%) were not late. In 90 days 1,000 cared for brought +300 (95%: "
-        "+200 to +400) orders and +50 (95%: -50 to +150; not clear of 0) margin, compared with "
-        "those held out at random. 1,000 late ones without care are followed by -400 (95%: -500 to "
+        "In 90 days 1,000 cared for brought +300 (95%: +200 to +400) orders and +50 (95%: -50 to "
+        "+150; not clear of 0) margin, compared with those held out at random. Of 100 late among "
+        "1,000 parcels judged, 60.0% (95%: 55.0% to 65.0%) were cared for in time, 10.0% (95%: "
+        "5.0% to 15.0%) were cared for too late, 20.0% (95%: 15.0% to 25.0%) were held out at "
+        "random and 10.0% (95%: 5.0% to 15.0%) were missed; of 80 cared for, 12.5% (95%: 10.0% to "
+        "15.0%) were not late. 1,000 late ones without care are followed by -400 (95%: -500 to "
         "-300) orders and -90 (95%: -190 to +10; not clear of 0) margin, compared with others like "
         "them: a description, as nobody drew lots for lateness."
     )
@@ -192,7 +192,7 @@ def test_no_late_parcel_and_nobody_cared_for():
 
 def test_those_held_out_and_cared_for_are_told():
     says = care_chart_verdict(made(n_breached=7))
-    assert "Of those held out, 7 were cared for nevertheless." in says
+    assert "; of those held out, 7 were cared for nevertheless." in says
 
 
 def test_no_late_parcel_of_a_shop(shop, paid):

@@ -40,6 +40,7 @@ def made(*rows, **about):
         "level": 0.95,
         "customers": 1000,
         "fewer": 10,
+        "early": 0,
         "paths": len(rows),
     } | about
     return frame
@@ -100,6 +101,14 @@ def test_a_path_that_may_not_be_ahead_is_not_told_so():
         "This"
     )
     assert title_of(path_bars(path_bars_data(close), "x")).startswith("None of the customers came")
+
+
+def test_days_that_are_not_in_the_log_are_told():
+    says = path_bars_verdict(path_bars_data(made(NONE, PAGE, early=1200)))
+    assert says.endswith(
+        ". This describes who ordered, not what made them order; of 1,200 not all days before are "
+        "in the log, and their contacts may be missing."
+    )
 
 
 def test_one_path_and_none():

@@ -171,12 +171,11 @@ def test_all_verdicts_are_told():
     )
     assert pressure_curve_verdict(data) == (
         "Of all channels that count, a contact with no recent one is worth 3.00 (95%: 2.50 to "
-        "3.50) within 30 days; up to 2 contacts in 30 days pay (best number 1 to 3). 12 of 1,234 "
-        "customers contacted in the last 30 days had more than 2. With each recent contact the "
-        "effect falls by 39% (95%: 10% to 63%). Contacts pay up to the cap by sms (cap 1: 1 to "
-        "2). As many contacts as were tried pay by email (cap 2: 2 to 2). Not even the first "
-        "contact pays by chat (cap 0: 0 to 0). Whether any contact pays is not proven for social "
-        "(cap 1: 0 to 2). Not identified: page (nobody was held out)."
+        "3.50) within 30 days; up to 2 contacts in 30 days pay (best number 1 to 3), and 12 of "
+        "1,234 customers contacted in the last 30 days had more. Channel by channel, contacts pay "
+        "up to the cap by sms (cap 1: 1 to 2); as many as were tried pay by email (cap 2: 2 to 2); "
+        "not even the first pays by chat (cap 0: 0 to 0); whether any pays is not proven for "
+        "social (cap 1: 0 to 2). Not identified: page (nobody was held out)."
     )
     assert title_of(pressure_curve(data, "x")) == (
         "Up to 2 contacts in 30 days pay (best number 1 to 3). Bands are 95% intervals"
@@ -227,13 +226,13 @@ def test_where_nothing_is_identified_the_reason_is_told(shop, paid):
     data = pressure_curve_data(found)
     assert data["channel"].tolist() == ["(all)", "page"]
     assert pressure_curve_verdict(data) == (
-        "No cap of all channels is identified: no channel that counts has a holdout. Not "
-        "identified: page (nobody was held out at random)."
+        "No cap of all channels is identified: nobody was held out at random. Not identified: page "
+        "(nobody was held out at random)."
     )
     figure = pressure_curve(data, "x")
     json.loads(figure.to_json(), parse_constant=refuse)
     assert not named(figure, "value")
-    assert title_of(figure).startswith("No cap of all channels is identified: no channel")
+    assert title_of(figure).startswith("No cap of all channels is identified: nobody was held")
 
 
 def test_hovers_tell_what_is_known_of_leaving():

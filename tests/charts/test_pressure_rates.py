@@ -116,6 +116,15 @@ def test_each_panel_draws_a_rate_of_a_channel_pale_where_contacts_are_few(found)
     )
 
 
+def test_where_hardly_anybody_had_no_recent_contact_the_sentence_says_so():
+    data = made(
+        {("purchase", "sms"): [(0.2, 0.1, 0.4, 9), (0.3, 0.28, 0.32, 900), (0.1, 0.09, 0.11, 900)]}
+    )
+    says = pressure_rates_verdict(data)
+    assert says.startswith("From the fewest contacts in the 30 days before to the most")
+    assert "clearly lower for sms (30.0% at 1 to 10.0% at 2)" in says
+
+
 def test_a_column_of_panels_has_one_scale_with_room_for_what_is_sure():
     data = made(
         {

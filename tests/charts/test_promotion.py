@@ -312,12 +312,12 @@ def test_the_sentence_confirms_and_tells_profit_by_group_and_stage():
         effect_rows("stage", "odd", (None, None, None, None)),
     )
     assert promotion_effects_verdict(data) == (
-        "Confirmed: promotion-driven customers order more for coupons than others. In 21 days "
+        "Confirmed: promotion-driven customers order more for coupons than others; in 21 days "
         "1,000 contacts of campaigns with coupons add 150 orders of theirs and 50 of others, a "
         "difference of 100 (95%: 40 to 160). Profit of 1,000 contacts: promotion-driven 1,050 "
-        "(95%: 1,040 to 1,060); others 5.0 (95%: -5.0 to 15.0), not clear of 0. Inside the normal "
-        "cycle (stage awake) it is -250 (95%: -260 to -240). Other stages: drowsy 5.0 (95%: -5.0 "
-        "to 15.0), not clear of 0; asleep -50.0 without an interval; odd unknown."
+        "(95%: 1,040 to 1,060); others 5.0 (95%: -5.0 to 15.0), not clear of 0; stage awake (the "
+        "normal cycle) -250 (95%: -260 to -240); stage drowsy 5.0 (95%: -5.0 to 15.0), not clear "
+        "of 0; stage asleep -50.0 without an interval; stage odd unknown."
     )
     assert title_of(promotion_effects(data, "x")) == (
         "Confirmed: promotion-driven customers order more for coupons than others: +100 (95%: +40 "
@@ -334,12 +334,12 @@ def test_the_sentence_confirms_and_tells_profit_by_group_and_stage():
         (
             "refuted",
             (-160.0, -40.0),
-            "Refuted: promotion-driven customers order less for coupons than others.",
+            "Refuted: promotion-driven customers order less for coupons than others;",
         ),
         (
             "not known",
             (-40.0, 160.0),
-            "Not known whether promotion-driven customers order more for coupons than others.",
+            "Not known whether promotion-driven customers order more for coupons than others;",
         ),
     ],
 )
@@ -356,12 +356,34 @@ def test_the_sentence_never_says_more_than_the_interval(verdict, bounds, start):
 
 def test_the_sentence_warns_where_no_lots_decided_and_names_what_is_left_out():
     data = made(before_p=1e-6, left_out={"sms: spring": "no coupons", "email": "less than two"})
-    assert promotion_effects_verdict(data).endswith(
-        "Contacted and held-out customers differed before the contacts (p < .001): no lots "
-        "decided, and none of this can be trusted. Left out: sms: spring (no coupons) and email "
-        "(less than two)."
+    says = promotion_effects_verdict(data)
+    start = (
+        "Not to be trusted: contacted and held-out customers differed before the contacts "
+        "(p < .001), so no lots decided. "
+    )
+    assert says.startswith(f"{start}In 21 days 1,000 contacts of campaigns with coupons add 150 ")
+    assert says.endswith("; left out: sms: spring (no coupons) and email (less than two).")
+    assert says.count(". ") == 2
+    assert "Confirmed" not in says
+    assert title_of(promotion_effects(data, "x")) == (
+        f"{start.replace('<', '&lt;')}Bars are 95% intervals"
     )
     assert "differed before" not in promotion_effects_verdict(made(before_p=NAN))
+
+
+def test_what_is_unknown_is_no_number():
+    data = made(
+        verdict="not known",
+        **dict.fromkeys(["difference", "difference_low", "difference_high"], NAN),
+    )
+    data.loc[(data["segment"] == "promotion-driven"), ["effect", "ci_low", "ci_high"]] = NAN
+    says = promotion_effects_verdict(data)
+    assert "add an unknown number of orders of theirs and 50.0 of others. Profit" in says
+    assert title_of(promotion_effects(data, "x")) == (
+        "Not known whether promotion-driven customers order more for coupons than others. Bars "
+        "are 95% intervals"
+    )
+    assert "nan" not in says
 
 
 def test_what_was_left_out_comes_with_its_reason(shop, paid, table):
@@ -373,7 +395,7 @@ def test_what_was_left_out_comes_with_its_reason(shop, paid, table):
     assert left_out
     assert all(reason for reason in left_out.values())
     assert set(data["segment_by"]) == {"", "group"}
-    assert "Inside the normal cycle" not in promotion_effects_verdict(data)
+    assert "the normal cycle" not in promotion_effects_verdict(data)
 
 
 def test_markup_in_stages_stays_text(found):

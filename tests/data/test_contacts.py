@@ -344,6 +344,11 @@ def test_the_report_in_all_its_forms():
 
 BAD: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "no channel column": ({}, {"channel": "way"}, "the log has no column 'way' .it has 'customer"),
+    "no flag column": (
+        {},
+        {"held_out": "lot", "cost": "sum"},
+        ", or pass held_out=None, cost=None$",
+    ),
     "channel is None": ({}, {"channel": None}, "channel is None; it must be the name of a column"),
     "customer is a number": ({}, {"customer": 0}, "customer is 0; it must be the name"),
     "one column twice": (
@@ -452,8 +457,8 @@ def test_bad_input_is_refused_alike(kind, name, tmp_path):
 
 #: What check_contacts refuses as well: arguments and types, never rows.
 STRUCTURE = [name for name in BAD if BAD[name][2].endswith(("no flag", "a column")) or name in {
-    "no channel column", "one column twice", "zone for plain times", "unknown zone", "aware times",
-    "times as text", "cost as text", "flag as text", "ids in lists",
+    "no channel column", "no flag column", "one column twice", "zone for plain times",
+    "unknown zone", "aware times", "times as text", "cost as text", "flag as text", "ids in lists",
 }]  # fmt: skip
 
 

@@ -170,6 +170,13 @@ BAD: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "labels is a number": ({}, {"labels": 3}, "labels is 3; pass a list of columns"),
     # DEFECT 11: "number_0 is 3", a name that nobody has seen.
     "a value is a number": ({}, {"values": [3]}, "values .*3; it must be the name of a column"),
+    # The message was of order_id, which is no argument.
+    "order is a number": ({}, {"order": 3}, "^order is 3; it must be the name of a column"),
+    "order is the customer": (
+        {},
+        {"order": "customer_id"},
+        "^order is 'customer_id', which another argument names too",
+    ),
     "a value twice": ({}, {"values": ["margin", "margin"]}, "'margin' is named twice"),
     "a value is the amount": ({}, {"values": ["amount"]}, "'amount' is named twice; name each"),
     "value and label": ({}, {"values": ["margin"], "labels": ["margin"]}, "'margin' is named tw"),

@@ -72,6 +72,7 @@ def test_without_a_cost_contacts_cost_nothing(files):
         ),
         ({"amount": "sum"}, "the purchase log: the log has no column 'sum'"),
         ({"cost": "kosten"}, "the contact log: the log has no column 'kosten'"),
+        ({"campain": "cell"}, "a contact has no column 'campain'; name one of campaign, held_out"),
         ({"held_out": "channel"}, "held_out is 'channel', which another argument names too"),
         (
             {"tz": "Asia/Shanghai"},

@@ -380,6 +380,7 @@ def test_the_rules_by_hand():
         "value": None,
         "conversions": 2,
         "touched": 1,
+        "early": 1,
         "contacts": 4,
         "held_out": 0,
         "lost_paths": 0,
@@ -418,6 +419,18 @@ def test_where_a_path_ends(contacts, orders, touched, lost, still_open):
     found = [table.attrs[name] for name in ("touched", "lost_paths", "open_paths")]
     assert found == [touched, lost, still_open]
     assert table["last"].tolist() == [touched, len(orders) - touched]
+
+
+def test_orders_whose_days_before_are_not_in_the_log_are_counted():
+    contacts, orders = log(
+        (1, 10, "a"),
+        (2, 40, "a"),
+        orders=[(1, 10), (1, 12), (1, 41), (2, 40.5), (3, 39.9), (4, 41)],
+    )
+    # The contacts begin on day 10: the window of customer 3 does before; so does the first order.
+    assert attribution_credit(contacts, orders).attrs["early"] == 2
+    assert attribution_credit(contacts, orders, window=5).attrs["early"] == 1
+    assert attribution_credit(contacts, orders, window=1e300).attrs["early"] == 4
 
 
 def test_of_two_orders_at_one_moment_the_first_row_has_the_touches():
@@ -534,6 +547,19 @@ def changed(frame, **columns):
             r"channel of contacts is missing at index 1 \(1 such rows\)",
         ),
         (changed(GOOD[0], channel=[1, 2]), GOOD[1], {}, r"channel of contacts has the value 1;"),
+        (changed(GOOD[0], channel=[["a"], ["b"]]), GOOD[1], {}, r"channel of contacts holds lists"),
+        (
+            pd.concat([changed(GOOD[0], held_out=False)] * 2, axis=1).iloc[:, [0, 1, 2, 3, 7]],
+            GOOD[1],
+            {},
+            r"contacts has several columns 'held_out'; keep one of them",
+        ),
+        (
+            GOOD[0],
+            changed(GOOD[1], margin=[1.0, -1e200]),
+            {"value": "margin"},
+            r"margin of orders is -1e\+200 at index 1 .* must be >= -1e\+100",
+        ),
         (
             changed(GOOD[0], channel=["a", "(no contact)"]),
             GOOD[1],
@@ -607,6 +633,7 @@ PATHS = pd.DataFrame({"path": ["a > b", "b"], "conversions": [3, 0], "nulls": [1
             r"conversions of paths is -1 at index 1 .*every value must be >= 0",
         ),
         (changed(PATHS, nulls=["x", "y"]), {}, r"nulls of paths is not numeric"),
+        (changed(PATHS, conversions=1e308), {}, r"conversions of paths is 1e\+308 at index 0"),
         (
             changed(PATHS, money=[1, 4]),
             {"value": "money"},

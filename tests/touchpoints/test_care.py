@@ -345,7 +345,14 @@ def spoilt(column: str, value: Any) -> Any:
         (spoilt("carrier", None), r"carrier is missing at index 'b' of parcels"),
         (spoilt("delivered_at", START), r"delivered_at is before shipped_at at index 'b'"),
         (spoilt("cared_at", START), r"cared_at is before shipped_at at index 'b'"),
-        (spoilt("customer_id", 9), r"customer 9 has no order up to the contact"),
+        (
+            spoilt("customer_id", 9),
+            r"customer_id has no order up to promised_at at index 'b' of parc",
+        ),
+        (
+            lambda one: one.assign(customer_id=one["customer_id"].astype("str")),
+            r"no customer of parcels \(str\) is in orders \(int64\); call customers alike",
+        ),
         (
             lambda one: one.assign(held_out=one["held_out"].astype(int)),
             r"held_out of parcels holds int64, no truth values; convert it",
@@ -372,7 +379,7 @@ def test_bad_parcels(change: Any, message: str) -> None:
         ({"window": 0}, r"window is 0; it must be > 0"),
         ({"window": 400}, r"no window of 400 days after a promised time is over by until"),
         ({"until": "2025-01-01"}, r"no parcel is promised by until \(2025-01-01 23:59:59.999999\)"),
-        ({"until": 5}, r"until is 5; pass a moment"),
+        ({"until": 5}, r"until is 5; pass a date or moment"),
         ({"level": 1.0}, r"level is 1.0; it must be < 1"),
         ({"by": ["customer_id"]}, r"by names 'customer_id'; name columns of labels"),
         ({"by": ["late"]}, r"by names 'late'; name columns of labels"),
@@ -384,6 +391,12 @@ def test_bad_parcels(change: Any, message: str) -> None:
 def test_bad_arguments(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         parcel_care(*small(), **{"window": 10, **arguments})
+
+
+def test_the_note_names_what_parcels_have_alike() -> None:
+    parcels, orders = small()
+    for by, told in (((), "of the same month, chance"), (("carrier",), "same carrier, month, ch")):
+        assert told in parcel_care(parcels, orders, window=10, by=by).note
 
 
 def test_bad_orders() -> None:

@@ -51,6 +51,8 @@ def test_demand_and_expectation_are_those_of_a_loop() -> None:
     table = demand_index(paid, region=province, freq="Q", value="amount", since="2024-02-10")
     known = paid[paid["time"] >= "2024-02-10"].copy()
     assert table.attrs["outside"] == len(paid) - len(known)
+    assert table.attrs["orders"] == len(known)
+    assert table.attrs["value"] == "amount"
     known["province"] = known["customer_id"].map(province).astype("str")
     known["quarter"] = known["time"].dt.to_period("Q").dt.start_time
     total = known["amount"].sum()
@@ -204,6 +206,19 @@ def test_incomplete_months_count_by_their_days() -> None:
     pd.testing.assert_frame_equal(demand_index(zoned, region="region"), table)
 
 
+def test_the_end_of_a_day_on_which_clocks_change() -> None:
+    orders = _few(
+        time=pd.to_datetime(
+            ["2025-01-01 01:00", "2025-02-01 01:00", "2025-03-30 23:30", "2025-03-31 00:30"]
+        )
+    )
+    orders["time"] = orders["time"].dt.tz_localize("Europe/Berlin")
+    until = pd.Timestamp("2025-03-30", tz="Europe/Berlin")
+    table = demand_index(orders, region="region", until=until)
+    assert (table.attrs["orders"], table.attrs["outside"], table.attrs["value"]) == (3, 1, None)
+    assert table["days"].to_list()[:3] == [31, 28, 30]
+
+
 @settings(max_examples=20, deadline=None)
 @given(
     st.lists(
@@ -248,12 +263,18 @@ def _few(**changed: Any) -> pd.DataFrame:
         (_few().drop(columns="region"), {}, "orders has no column 'region'"),
         (_few().iloc[:0], {}, "orders has no rows"),
         (_few(region=["a", "a", None, "b"]), {}, "region 'region' is missing at index 2"),
+        (
+            _few(region=["a", None, "b", "b"]).iloc[1:],
+            {},
+            r"region 'region' is missing at index 1 ",
+        ),
         (_few(region="a"), {}, "demand is in 1 regions and 3 periods"),
         (_few(), {"freq": "D"}, "freq is 'D'; it must be one of 'M', 'Q', 'W'"),
         (_few(amount=[-1.0, 2.0, 3.0, 4.0]), {"value": "amount"}, "amount of orders is -1"),
         (_few(), {"since": "2025-04-01"}, "since is 2025-04-01 .* pass since before until"),
         (_few(), {"until": "2024-04-01"}, "pass since before until"),
         (_few(), {"since": "2025-01-10", "until": "2025-01-20"}, "orders has no row from"),
+        (_few(), {"value": 5}, "orders has no column 5"),
         (_few(), {"since": 5}, "since is 5; pass a moment"),
         (_few(), {"region": {"a": 1}}, "region is a dict"),
         (_few(), {"region": pd.Series("x", index=[1, 2, 3])}, "region has no customer 4"),

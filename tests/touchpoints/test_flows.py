@@ -213,6 +213,19 @@ def test_the_interval_knows_that_months_of_a_customer_belong_together():
         ({"group": pd.Series({"a": 1})}, r"customer 'b' has no group \(1 such customers\)"),
         ({"group": {"a": 1}}, "group is no Series with one label a customer"),
         ({"level": 1}, "level is 1"),
+        ({"asleep": ["asleep"]}, r"asleep is \['asleep'\], which is no stage"),
+        (
+            {"history": ONE.assign(customer_id=[1, 1, 1, 1, 2]), "group": pd.Series({1: "x"})},
+            r"customer 2 has no group \(1 such customers\)",
+        ),
+        (
+            {"history": ONE.assign(end=ONE["end"].where(ONE.index != 1))},
+            r"customer 'a' has two stages at one moment \(1 such stages\)",
+        ),
+        (
+            {"history": ONE.assign(end=ONE["start"] - pd.Timedelta("1D"))},
+            "a stage of customer 'a' ends before it starts",
+        ),
         (
             {"history": ONE.assign(stage=ONE["stage"].cat.rename_categories({"new": "start"}))},
             "a stage is called 'start'; rename it",
@@ -223,6 +236,25 @@ def test_bad_input(change, message):
     call = {"history": ONE, "until": "2024-07-31", **change}
     with pytest.raises(tp.InputError, match=message):
         stage_flows(call.pop("history"), **call)
+
+
+def test_behind_its_end_a_history_has_no_flows():
+    history = ONE.copy()
+    history.attrs["until"] = "2024-07-31"
+    assert len(stage_flows(history, until="2024-06-30")) < len(stage_flows(history))
+    message = "until is 2024-08-31 23:59:59.999999, history ends at 2024-07-31 23:59:59.999999"
+    with pytest.raises(tp.InputError, match=message):
+        stage_flows(history, until="2024-08-31")
+
+
+def test_a_stage_that_one_group_never_held_has_no_difference():
+    found = flow_difference(ONE, pd.Series({"a": "left", "b": "right"}), until="2024-07-31")
+    rows = found.set_index(["source", "target"])
+    alone = rows.loc[("drowsy", "drowsy")]
+    assert (alone["months_1"], alone["months_2"], alone["share_1"]) == (2, 0, 0.5)
+    assert alone[["share_2", "difference", "low", "high"]].isna().all()
+    both = rows.loc[("new", "new")]
+    assert both[["difference", "low", "high"]].notna().all()
 
 
 def test_two_groups_are_compared():

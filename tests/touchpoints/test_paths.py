@@ -17,6 +17,20 @@ from touchpoint_lib._checks import InputError
 from touchpoint_lib.touchpoints._paths import Paths
 from touchpoint_lib.touchpoints.paths import contact_paths
 
+
+def plain_early(contacts, orders, number, window):
+    """Return how many number-th orders have days before them that the contacts do not tell."""
+    count = 0
+    for _, times in orders.groupby("customer_id")["time"]:
+        ranked = sorted(times)
+        if len(ranked) >= number:
+            since = ranked[number - 1] - pd.Timedelta(days=window)
+            if number > 1:
+                since = max(since, ranked[number - 2])
+            count += since < contacts["time"].min()
+    return count
+
+
 COLUMNS = [
     "path",
     "customers",
@@ -110,6 +124,7 @@ def test_paths_are_those_in_plain_loops(seed, number, window, top, level):
         "level": level,
         "customers": n,
         "fewer": len(have) - n,
+        "early": plain_early(contacts, orders, number, window),
         "paths": different,
     }
 
@@ -194,6 +209,13 @@ def test_the_bundled_shop_has_contacts_before_hardly_any_first_order():
     # A few first orders were never paid, and contacts followed.
     assert 0.97 < shares[1] < 1
     assert shares[2] < 0.45
+
+
+def test_customers_whose_days_before_are_not_in_the_log_are_counted():
+    contacts, orders = log((1, 20, "a"), (2, 41, "b"), orders=[(1, 25), (1, 55), (2, 60), (3, 49)])
+    assert contact_paths(contacts, orders).attrs["early"] == 2
+    # After the order before it the second order of customer 1 has all its days in the log.
+    assert contact_paths(contacts, orders, number=2, window=50).attrs["early"] == 0
 
 
 # --- bad input -----------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -430,10 +432,7 @@ def test_nothing_is_claimed_where_nobody_was_held_out(log):
         assert np.isnan([result.kappa, result.kappa_low, result.kappa_high]).all()
         assert set(result.caps["verdict"]) == {"not identified"}
         assert result.caps["first"].isna().all()
-        assert result.caps["reason"].to_list() == [
-            *["nobody was held out at random"] * 2,
-            "no channel that counts has a holdout",
-        ]
+        assert result.caps["reason"].to_list() == [*["nobody was held out at random"] * 3]
         assert result.effects["margin"].isna().all()
         assert result.rates["purchase_rate"].notna().any()
         assert "No cap is identified" in result.statement
@@ -452,6 +451,95 @@ def test_a_channel_without_holdout_leaves_the_others_as_they_are(log):
         result.curve.drop(columns=["low", "high", "cumulative_low", "cumulative_high"]),
         alone.curve.drop(columns=["low", "high", "cumulative_low", "cumulative_high"]),
     )
+
+
+def test_a_channel_without_lots_at_several_numbers_says_nothing_of_kappa():
+    random = np.random.default_rng(1)
+    n = 400
+    contacts = pd.DataFrame(
+        {
+            "customer_id": [0, *range(n)],
+            "time": days_after([0.0, *random.uniform(31, 100, n)]),
+            "channel": "mail",
+            "held_out": [True, *(random.random(n) < 0.5)],
+            "cost": 0.1,
+        }
+    )
+    own = days_after([*np.full(n, -1.0), *random.uniform(30, 130, n)])
+    orders = pd.DataFrame({"customer_id": [*range(n)] * 2, "time": own, "margin": MARGIN})
+    result = contact_pressure(contacts, orders, window=10)
+    # Everybody had no recent contact: any fall fits as well.
+    assert result.curve["n"].to_list() == [0, 0]
+    assert np.isnan([result.kappa, result.kappa_low, result.kappa_high]).all()
+    assert result.cap in (0, 1)
+
+
+def test_the_reason_of_all_is_that_of_its_channels(log):
+    contacts, orders = log
+    same = contact_pressure(contacts, orders.assign(margin=0.0), window=10)
+    told = "the margin in the window is the same for all, contacted or not"
+    assert same.caps["reason"].to_list() == [told] * 3
+    held = contacts["held_out"] & (contacts["channel"] == "a")
+    mixed = contact_pressure(
+        contacts[~held].assign(held_out=lambda rows: rows["channel"] == "b"), orders, window=10
+    )
+    assert mixed.caps["reason"].to_list() == [
+        *("nobody was held out at random", "nobody was contacted"),
+        "no channel that counts is identified",
+    ]
+
+
+def test_a_class_in_which_nobody_orders_has_a_reason_for_its_bounds(log):
+    contacts, orders = log
+    often = contact_pressure(contacts, orders, window=10).effects
+    assert (often["reason"] == "").any()
+    # Only who had no recent contact orders at all.
+    made = contacts[~contacts["held_out"]]
+    first = made.groupby("customer_id")["time"].transform("min") == made["time"]
+    late = made[first & (made["time"] > START + pd.Timedelta(days=32))]
+    late = late.assign(time=late["time"] + pd.Timedelta("1h"), margin=MARGIN)
+    begin = orders[orders["time"] < START]
+    end = pd.DataFrame({"customer_id": [0], "time": days_after([165.0]), "margin": [MARGIN]})
+    few = pd.concat([begin, late[["customer_id", "time", "margin"]].head(9), end])
+    found = contact_pressure(contacts, few, window=10).effects
+    figures = ["orders", "orders_low", "orders_high", "margin", "margin_low", "margin_high"]
+    lacking = found[figures].isna().any(axis=1)
+    assert (lacking == (found["reason"] != "")).all()
+    same = found[found["orders"].eq(0) & found["orders_low"].isna()]
+    assert len(same)
+    assert set(same["reason"]) == {
+        "orders or margins in the window are the same for all, contacted or not"
+    }
+
+
+def test_a_test_account_with_a_thousand_contacts_changes_nothing_and_costs_nothing():
+    contacts, orders = made_log(3, n_customers=400, left=0.02)
+    robot = pd.DataFrame(
+        {
+            "customer_id": 0,
+            "time": days_after(np.linspace(60, 80, 1000)),
+            "channel": np.resize(["a", "b"], 1000),
+            "held_out": False,
+            "cost": 1.0,
+            "unsubscribed": False,
+        }
+    )
+    alone = contact_pressure(contacts, orders, window=10, unsubscribe_cost=5.0)
+    both = contact_pressure(
+        pd.concat([contacts, robot], ignore_index=True), orders, window=10, unsubscribe_cost=5.0
+    )
+    assert both.kappa == pytest.approx(alone.kappa, abs=0.05)
+    assert abs(both.cap - alone.cap) <= 1
+    assert both.curve["n"].max() <= 101
+
+
+def test_the_statement_names_the_level(found):
+    assert f". 95 % interval of the best number: {found.caps['cap_low'].iloc[-1]} to" in (
+        found.statement
+    )
+    other = dataclasses.replace(found, level=0.9, cap=1)
+    assert " 1 contact in 30 days pays." in other.statement
+    assert "90 % interval" in other.statement
 
 
 def test_too_few_held_out_is_said():
@@ -581,6 +669,7 @@ BAD = [
     ({"counted": ["a", "fax"]}, "counted has 'fax'; the channels of contacts are 'a', 'b'"),
     ({"counted": []}, "counted is empty; name the channels that tire, or pass None for all"),
     ({"margin": "profit"}, "orders has no column 'profit'"),
+    ({"margin": ["margin"]}, "orders has no column ['margin']; name columns by text"),
     ({"response": "clicked"}, "contacts has no column 'clicked'"),
     ({"until": 20250101}, "until is 20250101; pass a moment"),
     ({"until": "2024-12-31"}, "contacts has none from 30 days after the first"),
@@ -599,6 +688,7 @@ def test_bad_arguments(log, changes, message):
 BAD_LOGS = [
     ("contacts", {"cost": None}, "contacts has no column 'cost'"),
     ("contacts", {"channel": None}, "contacts has no column 'channel'"),
+    ("contacts", {"channel": "(all)"}, "a channel of contacts is called '(all)'; rename it"),
     ("contacts", {"cost": -1.0}, "cost is -1 at index 0"),
     ("contacts", {"held_out": 1}, "held_out of contacts holds int64, no truth values"),
     ("contacts", {"unsubscribed": "no"}, "unsubscribed of contacts holds"),
@@ -620,6 +710,21 @@ def test_bad_logs(log, which, changes, message):
     with pytest.raises(InputError) as error:
         contact_pressure(**frames, window=10)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("column", ["held_out", "campaign"])
+def test_a_column_that_is_there_twice_is_refused(log, column):
+    contacts, orders = log
+    once = contacts.assign(campaign="spring")
+    with pytest.raises(InputError, match=f"contacts has several columns '{column}'"):
+        contact_pressure(pd.concat([once, once[[column]]], axis=1), orders, window=10)
+
+
+def test_campaigns_that_are_lists_are_refused(log):
+    contacts, orders = log
+    odd = contacts.assign(campaign=pd.Series([["spring"]] * len(contacts), contacts.index))
+    with pytest.raises(InputError, match="campaign of contacts holds lists or the like"):
+        contact_pressure(odd, orders, window=10)
 
 
 def test_unsubscribe_cost_needs_the_column(log):

@@ -176,6 +176,21 @@ def test_a_date_counts_to_its_end_and_a_moment_to_itself() -> None:
     assert np.isnan(free["depth"])
 
 
+def test_the_end_of_a_day_on_which_clocks_change() -> None:
+    orders = pd.DataFrame(
+        {
+            "customer_id": [1, 1, 1],
+            "time": pd.to_datetime(["2025-03-30 01:00", "2025-03-30 23:59", "2025-03-31 00:30"]),
+            "list_amount": 10.0,
+            "amount": 8.0,
+        }
+    )
+    orders["time"] = orders["time"].dt.tz_localize("Europe/Berlin")
+    table = promotion_dependence(orders, until=pd.Timestamp("2025-03-30", tz="Europe/Berlin"))
+    assert table.loc[1, "orders"] == 2
+    assert table.attrs["until"] == "2025-03-30 23:59:59.999999+02:00"
+
+
 def _orders(**changed: Any) -> pd.DataFrame:
     plain: dict[str, Any] = {
         "customer_id": [1, 1, 2],
@@ -193,11 +208,14 @@ def _orders(**changed: Any) -> pd.DataFrame:
         (_orders().drop(columns="amount"), {}, r"orders has no column 'amount' .* order_log"),
         (_orders().iloc[:0], {}, "orders has no rows"),
         (_orders(amount=[11.0, 15.0, 30.0]), {}, r"amount is 11 at index 0, above list_amount 10"),
+        # The message showed np.int64(4).
+        (_orders(amount=[11.0, 15.0, 30.0]).set_axis([4, 5, 6]), {}, r"amount is 11 at index 4, "),
+        (_orders(amount=[np.nan, 1.0, 1.0]).set_axis([4, 5, 6]), {}, r"is nan at index 4 \(1 such"),
         (_orders(amount=[-1.0, 15.0, 30.0]), {}, r"amount of orders is -1 .* must be >= 0"),
         (_orders(list_amount=[np.nan, 20.0, 30.0]), {}, "list_amount of orders is nan"),
         (_orders(customer_id=[1.0, np.nan, 2.0]), {}, "customer_id"),
         (_orders(time=[1, 2, 3]), {}, r"time of orders holds int64, no times"),
-        (_orders(), {"until": 20250101}, "until is 20250101; pass a moment"),
+        (_orders(), {"until": 20250101}, "until is 20250101; pass a date or moment"),
         (_orders(), {"until": "2024-12-31"}, "orders has no row up to 2024-12-31"),
         (_orders(), {"promotion": 1.0}, "promotion is 1.0; it must be < 1"),
         (_orders(), {"level": 0.0}, "level is 0.0; it must be > 0"),
@@ -546,3 +564,30 @@ def test_effect_names_bad_input(changed: dict[str, Any], message: str) -> None:
         promotion_effect(
             given_.pop("contacts"), given_.pop("orders"), given_.pop("driven"), **given_
         )
+
+
+def test_where_no_lots_decided_nothing_is_confirmed() -> None:
+    contacts, orders, driven = _campaign(11, {True: 0.6, False: 0.1})
+    found = promotion_effect(contacts, orders, driven, window=30, until="2025-12-31")
+    assert found.verdict == "confirmed"
+    # Those contacted had bought before more often than those held out.
+    sent = contacts.loc[~contacts["held_out"], "customer_id"]
+    more = orders[orders["customer_id"].isin(sent[: len(sent) // 4])].drop_duplicates("customer_id")
+    more = more.assign(time=START + pd.Timedelta(days=1))
+    biased = promotion_effect(
+        contacts,
+        pd.concat([orders, more], ignore_index=True),
+        driven,
+        window=30,
+        until="2025-12-31",
+    )
+    assert biased.before_p < 0.001
+    assert biased.differences.loc["orders", "ci_low"] > 0
+    assert biased.verdict == "not known"
+
+
+def test_a_group_that_is_not_estimated_is_no_number() -> None:
+    contacts, orders, driven = _campaign(12, {True: 0.6, False: 0.1}, n=200)
+    alone = driven & ~contacts.set_index("customer_id")["held_out"]
+    found = promotion_effect(contacts, orders, alone, window=30, until="2025-12-31")
+    assert repr(found) == ("PromotionEffect(not known: the orders of a group are not estimated)")

@@ -152,6 +152,33 @@ def test_groups_and_what_is_left_out_are_counted() -> None:
     assert table.attrs["end"] == 82
 
 
+def test_a_campaign_that_held_nobody_out_does_not_stop_the_others() -> None:
+    contacts, orders = _moved(4, n=60)
+    alone = contacts.assign(campaign="summer", held_out=False, coupon=0.1)
+    both = pd.concat([contacts, alone], ignore_index=True)
+    driven = pd.Series(True, index=pd.RangeIndex(60))
+    table = pull_forward(
+        both, orders, window=3, cycle=3, until="2025-03-31", driven=driven
+    ).set_index(["stratum", "group"])
+    known = table.loc[("sms: spring", "all")]
+    assert known["effect_window"] > 0
+    pd.testing.assert_series_equal(
+        table.loc[("sms: spring", "promotion-driven")], known, check_names=False
+    )
+    assert table["n_held_out"].to_list() == [*[known["n_held_out"]] * 2, 0, 0, 0, 0]
+    assert table["n_contacted"].to_list() == [*[known["n_contacted"]] * 2, 0, 60, 60, 0]
+    rest = table.drop(columns=["n_contacted", "n_held_out"]).iloc[2:]
+    assert rest.isna().all(axis=None)
+    assert table["n_contacted"].dtype == np.int64
+
+
+def test_of_a_loss_no_share_is_told() -> None:
+    contacts, orders = _moved(5, gained=-0.4, lost=0.0)
+    row = pull_forward(contacts, orders, window=3, cycle=3, until="2025-03-31").iloc[0]
+    assert row["effect_window_high"] < 0
+    assert row[["pulled_forward", "pulled_low", "pulled_high"]].isna().all()
+
+
 _CONTACTS, _ORDERS = _moved(3, n=50)
 
 

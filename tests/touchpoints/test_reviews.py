@@ -406,6 +406,42 @@ def test_bad_complaints(
         complaint_flags(parcels, shop.reviews, **{"split": "2025-01-01", **arguments})
 
 
+def test_ids_of_another_type_are_refused(shop: tp.Shop) -> None:
+    """Customers who match nowhere would have no earlier reviews, without a word."""
+    for column, message in (
+        ("order_id", r"no order_id of reviews \(str\) is in parcels \(int32\); call orders alike"),
+        ("customer_id", r"no customer of parcels \(int32\) is in reviews \(str\); call customers"),
+    ):
+        reviews = shop.reviews.assign(**{column: shop.reviews[column].astype("str")})
+        with pytest.raises(InputError, match=message):
+            complaint_flags(shop.parcels, reviews, split="2025-01-01")
+
+
+def test_categories_as_ids_change_nothing(shop: tp.Shop, complaints: ComplaintFlags) -> None:
+    ids = dict.fromkeys(["order_id", "customer_id"], "category")
+    parcels = shop.parcels.merge(shop.orders[["order_id", "product"]], on="order_id")
+    again = complaint_flags(
+        parcels.astype(ids),
+        shop.reviews.astype(ids),
+        split="2025-01-01",
+        hours=24,
+        by=["carrier", "province", "product"],
+    )
+    np.testing.assert_allclose(again.flags["probability"], complaints.flags["probability"])
+
+
+def test_nothing_to_tell_apart_is_refused(shop: tp.Shop) -> None:
+    parcels = shop.parcels[shop.parcels["delivered_at"].notna()]
+    reviews = parcels[["order_id", "customer_id"]].assign(
+        time=parcels["delivered_at"] + pd.Timedelta(hours=1), rating=1
+    )
+    with pytest.raises(InputError, match=r"all \d+,\d+ deliveries learnt from brought a negative"):
+        complaint_flags(parcels, reviews, split="2025-01-01")
+    one = shop.parcels.assign(customer_id=1), shop.reviews.assign(customer_id=1)
+    with pytest.raises(InputError, match="learnt from are of 1 customers, too few to score each"):
+        complaint_flags(*one, split="2025-01-01", max_error_rate=0.9)
+
+
 # --- replies -------------------------------------------------------------------------------------
 
 
@@ -448,6 +484,12 @@ def test_replies_by_their_landmark() -> None:
     assert table.loc[("other", "within limit"), ["n", "n_bought"]].tolist() == [1, 1]
     assert np.isnan(table.loc[("other", "none"), "bought_share"])
     assert table.loc[("negative", "within limit"), "orders"] == 0.5
+
+
+def test_without_negative_reviews_nothing_is_told_of_them() -> None:
+    reviews, orders = answered()
+    found = reply_times(reviews.assign(rating=5), orders, window=10)
+    assert repr(found) == "ReplyTimes(0 negative reviews; 0 wait)"
 
 
 def test_who_waits() -> None:
@@ -538,8 +580,8 @@ def test_bundled_difference_holds_the_truth(replies: ReplyTimes) -> None:
     assert row["low"] < 0.216 < row["high"]
     assert "Nobody drew lots" in replies._repr_html_()
     assert repr(replies) == (
-        "ReplyTimes(991 negative reviews, 56.9% replied to within 24 hours (53.8% to 60.0%); "
-        "162 wait)"
+        "ReplyTimes(991 negative reviews, 56.9% replied to within 24 hours "
+        "(95%: 53.8% to 60.0%); 162 wait)"
     )
     pd.testing.assert_frame_equal(replies.to_frame(), replies.purchases)
 

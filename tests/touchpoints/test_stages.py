@@ -268,6 +268,12 @@ BAD_HISTORIES: dict[str, tuple[Any, dict[str, Any], str]] = {
     ),
     "lines rise": (LOG, {"lines": (0.2, 0.5, 0.8)}, "lines"),
     "two lines": (LOG, {"lines": (0.8, 0.5)}, "lines"),
+    "no model": (LOG, {"model": None}, "model is a NoneType, not fitted; pass a fitted Modified"),
+    "not fitted": (
+        LOG,
+        {"model": tp.ModifiedBetaGeoModel()},
+        "model is a ModifiedBetaGeoModel, not fitted; pass a fitted ModifiedBetaGeoModel",
+    ),
     "BG/NBD": (
         LOG,
         {"model": tp.BetaGeoModel.from_params([0.8, 3.0, 0.8, 2.0], unit="W")},
@@ -301,6 +307,16 @@ BAD_LOOKS: dict[str, tuple[pd.DataFrame, pd.DataFrame, str]] = {
         pd.concat([GOOD, GOOD]),
         LOG,
         "customer 'a' has two stages from one mom",
+    ),
+    "one stage in another": (
+        GOOD.iloc[[0, 0]].assign(start=[GOOD["start"][0], GOOD["start"][0] + pd.Timedelta("1h")]),
+        LOG,
+        "customer 'a' has two stages at one moment",
+    ),
+    "an end before the start": (
+        GOOD.assign(end=GOOD["start"] - pd.Timedelta("1us")),
+        LOG,
+        "a stage of customer 'a' ends before it starts",
     ),
     "others": (
         GOOD,

@@ -162,7 +162,7 @@ def read_codes(data: Any, column: Any, what: str) -> tuple[IntArray, list[Any]]:
     except TypeError:
         raise fail(f"{what} {column!r} holds lists or the like", "make them all text") from None
     if (code < 0).any():
-        first = data.index[np.flatnonzero(code < 0)[0]]
+        first = data.index[code < 0].tolist()[0]
         raise fail(
             f"{what} {column!r} is missing at index {first!r} ({int((code < 0).sum()):,} rows)",
             "fill it or leave these rows out",

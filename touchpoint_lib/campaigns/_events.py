@@ -167,5 +167,6 @@ def end_of(until: Any, bought: pd.DatetimeIndex, column: str) -> pd.Timestamp:
         raise fail(f"until ({end}) has {has} time zone", f"{column} has {needs}: pass it alike")
     if end == end.normalize():
         # A date counts to its end, as elsewhere.
-        end = end + pd.Timedelta(days=1) - pd.Timedelta("1us")
+        # By the clock: days on which it is changed have 23 or 25 hours.
+        end = end + pd.DateOffset(days=1) - pd.Timedelta("1us")
     return end if bought.tz is None else end.tz_convert(bought.tz)

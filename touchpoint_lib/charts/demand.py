@@ -76,10 +76,10 @@ def demand_map_data(table: pd.DataFrame) -> pd.DataFrame:
         A row a region and period, the region of most demand first: region, period (text: 2025-01,
         2025-Q1, or the Monday of a week), days, exceptional, and demand, expected, ratio (NaN
         where nothing is expected), index, period_index and region_index, the last three with _low
-        and _high (six significant digits). ``attrs`` holds level,
-        freq, unshrunk (cells whose plain ratio would leave an interval of this level by chance:
-        1 - level of all) and wrong (exceptional cells expected on the wrong side of 1, at most:
-        half of 1 - level of them).
+        and _high (six significant digits). ``attrs`` holds level, freq, orders (that count), value
+        (the column of money, None for orders), unshrunk (cells whose plain ratio would leave an
+        interval of this level by chance: 1 - level of all) and wrong (exceptional cells expected on
+        the wrong side of 1, at most: half of 1 - level of them).
 
     Raises
     ------
@@ -101,7 +101,7 @@ def demand_map_data(table: pd.DataFrame) -> pd.DataFrame:
     31  kitchen   999.0    1.0        False
     """
     names = ["region", "period", "days", "exceptional", *_FIGURES]
-    about = check_made("table", table, names, ("level", "freq"), "demand_index")
+    about = check_made("table", table, names, ("level", "freq", "orders", "value"), "demand_index")
     data = table[names].copy()
     data["region"] = data["region"].astype(str)
     when = pd.DatetimeIndex(data["period"])
@@ -132,7 +132,7 @@ def demand_map_verdict(data: pd.DataFrame) -> str:
     """
     about, found = data.attrs, _exceptional(data)
     word, level = _PERIODS[about["freq"]][0], about["level"]
-    says = f"Of {len(data):,} cells of region and {word}, "
+    says = f"Of {len(data):,} cells of region and {word} ({_counted(about)}), "
     if found:
         told = joined([_cell(row, level) for row in found[:_FEW]])
         lead = "above all " if len(found) > _FEW else ""
@@ -142,17 +142,18 @@ def demand_map_verdict(data: pd.DataFrame) -> str:
             f"none is exceptional: every interval of {level:.0%} holds what region and {word} "
             "alone explain"
         )
-    says += f". Unshrunk, some {about['unshrunk']:.0f} would be so by chance alone"
+    top = max(data.to_dict("records"), key=lambda row: row["period_index"])
+    says += (
+        f". Over all regions a day brought most {_brought(about)} in {top['period']}: "
+        f"{_index(top, 'period_index', level, ' times')} the average day. Unshrunk, some "
+        f"{about['unshrunk']:.0f} would be exceptional by chance alone"
+    )
     if found:
         says += (
             f"; of the shrunken ones found, {about['wrong']:.2g} at most are expected on the wrong "
             "side of 1"
         )
-    top = max(data.to_dict("records"), key=lambda row: row["period_index"])
-    return (
-        f"{says}. Over all regions a day brought most in {top['period']}: "
-        f"{_index(top, 'period_index', level, ' times')} the average day."
-    )
+    return f"{says}."
 
 
 def demand_map(data: pd.DataFrame, source: str) -> go.Figure:
@@ -218,7 +219,9 @@ def demand_map(data: pd.DataFrame, source: str) -> go.Figure:
         )
     _add_margins(figure, data)
     note = "<br>(in cells: percent off 1)" if found and shape[1] <= _WIDE else ""
-    _add_axes(figure, regions, periods, _PERIODS[about["freq"]][0].capitalize() + note)
+    name = _PERIODS[about["freq"]][0].capitalize() + note
+    brought = _brought(about)
+    _add_axes(figure, regions, periods, name, brought[:1].upper() + brought[1:])
     # A map without differences is to look like one.
     largest = float(f"{max(np.abs(off).max(), _PALE):.6g}")
     figure.update_layout(
@@ -248,7 +251,7 @@ def demand_map(data: pd.DataFrame, source: str) -> go.Figure:
         f"{'are' if len(found) > 1 else 'is'} exceptional{told}; unshrunk, some "
         f"{about['unshrunk']:.0f} would be so by chance"
     )
-    return finish_high(figure, title, source, len(data), inner, right=30)
+    return finish_high(figure, title, source, about["orders"], inner, right=30)
 
 
 def _add_margins(figure: go.Figure, data: pd.DataFrame) -> None:
@@ -303,12 +306,20 @@ def _add_margins(figure: go.Figure, data: pd.DataFrame) -> None:
     figure.add_vline(x=1, line=average, layer="below", row=2, col=2)
 
 
-def _add_axes(figure: go.Figure, regions: list[str], periods: list[str], title: str) -> None:
+def _add_axes(
+    figure: go.Figure, regions: list[str], periods: list[str], title: str, brought: str
+) -> None:
     """Name regions and periods, and give both margins the axes of the map."""
     step = -(-len(periods) // _TICKS)
     wide, down = [-0.5, len(periods) - 0.5], [len(regions) - 0.5, -0.5]
     figure.update_xaxes(range=wide, showticklabels=False, ticks="", row=1, col=1)
-    figure.update_yaxes(title="A day,<br>average = 1", rangemode="tozero", nticks=5, row=1, col=1)
+    figure.update_yaxes(
+        title=f"{shortened(brought)} a day,<br>average = 1",
+        rangemode="tozero",
+        nticks=5,
+        row=1,
+        col=1,
+    )
     figure.update_xaxes(
         range=wide,
         tickvals=list(range(0, len(periods), step)),
@@ -328,6 +339,17 @@ def _add_axes(figure: go.Figure, regions: list[str], periods: list[str], title: 
     )
     figure.update_xaxes(title="Region,<br>average = 1", rangemode="tozero", nticks=4, row=2, col=2)
     figure.update_yaxes(range=down, showticklabels=False, showgrid=False, row=2, col=2)
+
+
+def _brought(about: Mapping[Any, Any]) -> str:
+    """Return what demand is: orders, or a column of money."""
+    return "orders" if about["value"] is None else str(about["value"])
+
+
+def _counted(about: Mapping[Any, Any]) -> str:
+    """Return of what the index is."""
+    orders = counted(about["orders"], "order", "orders")
+    return orders if about["value"] is None else f"{about['value']} of {orders}"
 
 
 def _exceptional(data: pd.DataFrame) -> list[dict[Any, Any]]:
@@ -370,5 +392,5 @@ def _hover(row: Mapping[Any, Any], about: Mapping[Any, Any]) -> str:
     return (
         f"<b>{text(row['region'])}, {row['period']}</b><br>"
         f"index {_index(row, 'index', about['level'])}<br>"
-        f"demand {demand}, expected {expected} ({row['days']:g} days)"
+        f"{text(_brought(about))} {demand}, expected {expected} ({row['days']:g} days)"
     )

@@ -120,7 +120,7 @@ def care_chart_data(care: ParcelCare) -> pd.DataFrame:
 
 
 def care_chart_verdict(data: pd.DataFrame) -> str:
-    """Return who was cared for, who was missed, and whether care brought anything.
+    """Return whether care brought anything, who was cared for and who was missed.
 
     Parameters
     ----------
@@ -128,7 +128,14 @@ def care_chart_verdict(data: pd.DataFrame) -> str:
         From `care_chart_data`.
     """
     about = data.attrs
-    level, says = about["level"], []
+    level = about["level"]
+    worth, lateness = (
+        [
+            f"{clear_told(row, level)} {row['name']}"
+            for row in data[data["part"] == part].to_dict("records")
+        ]
+        for part in ("care", "lateness")
+    )
     judged = counted(about["n_judged"], "parcel judged", "parcels judged")
     if about["n_late"]:
         told = [
@@ -137,28 +144,19 @@ def care_chart_verdict(data: pd.DataFrame) -> str:
             else f"none was {row['name']}"
             for row in data[data["part"] == "late parcels"].to_dict("records")
         ]
-        says.append(f"Of {about['n_late']:,} late among {judged}, {joined(told)}.")
+        who = f"Of {about['n_late']:,} late among {judged}, {joined(told)}"
     else:
-        says.append(f"None of {judged} was late.")
+        who = f"None of {judged} was late"
     if about["n_cared"]:
         wrong = share_told(about, "error_rate", level)
-        says.append(f"Of {about['n_cared']:,} cared for, {wrong} were not late.")
+        who += f"; of {about['n_cared']:,} cared for, {wrong} were not late"
     if about["n_breached"]:
-        says.append(f"Of those held out, {about['n_breached']:,} were cared for nevertheless.")
-    worth, lateness = (
-        [
-            f"{clear_told(row, level)} {row['name']}"
-            for row in data[data["part"] == part].to_dict("records")
-        ]
-        for part in ("care", "lateness")
-    )
+        who += f"; of those held out, {about['n_breached']:,} were cared for nevertheless"
     if worth:
-        says.append(
-            f"In {about['window']:g} days 1,000 cared for brought {joined(worth)}, compared with "
-            "those held out at random."
-        )
+        brought = f"In {about['window']:g} days 1,000 cared for brought {joined(worth)}"
+        says = [f"{brought}, compared with those held out at random. {who}."]
     else:
-        says.append(about["why"])
+        says = [f"{who}. {about['why']}"]
     if lateness:
         says.append(
             f"1,000 late ones without care are followed by {joined(lateness)}, compared with "

@@ -17,7 +17,7 @@ from touchpoint_lib.charts.timing import counted
 from touchpoint_lib.touchpoints._paths import NO_CONTACT, OTHER
 
 _FIGURES = ["share", "share_low", "share_high", "median_days", "touches"]
-_ABOUT = ("number", "window", "level", "customers", "fewer", "paths")
+_ABOUT = ("number", "window", "level", "customers", "fewer", "early", "paths")
 _COLOURS = {"path": ACCENT, "no contact": GREYS[1], "other": GREYS[3]}
 #: Characters of a path at the left.
 _LABEL = 36
@@ -37,7 +37,7 @@ def path_bars_data(paths: pd.DataFrame) -> pd.DataFrame:
         A row a path, in the order given: path, kind ("path", "no contact", "other"), customers,
         share with share_low and share_high, median_days from the first touch to the order (NaN
         without a contact) and touches (six significant digits). ``attrs`` are those of ``paths``:
-        number, window, level, customers, fewer and paths.
+        number, window, level, customers, fewer, early and paths.
 
     Raises
     ------
@@ -104,7 +104,13 @@ def path_bars_verdict(data: pd.DataFrame) -> str:
         says.append(
             f"{counted(hidden, 'other path is', 'other paths are')} those of {rest[0]['share']:.1%}"
         )
-    return f"{'; '.join(says)}. This describes who ordered, not what made them order."
+    end = "This describes who ordered, not what made them order"
+    if about["early"]:
+        end += (
+            f"; of {about['early']:,} not all days before are in the log, and their contacts may be"
+            " missing"
+        )
+    return f"{'; '.join(says)}. {end}."
 
 
 def path_bars(data: pd.DataFrame, source: str) -> go.Figure:

@@ -105,34 +105,29 @@ def pressure_curve_verdict(data: pd.DataFrame) -> str:
     """
     about = data.attrs
     whole, *single = data.drop_duplicates("channel").to_dict("records")
-    says = []
     if whole["verdict"] == "not identified":
-        says.append(f"No cap of all channels is identified: {whole['reason']}.")
+        says = [f"No cap of all channels is identified: {whole['reason']}."]
     else:
-        says.append(
+        worth = (
             "Of all channels that count, a contact with no recent one is worth "
             f"{_value(whole, about['level'])} within {about['window']:g} days; "
-            f"{_cap(whole, about)}."
+            f"{_cap(whole, about)}, and {about['over']:,} of "
+            f"{counted(about['recent'], 'customer', 'customers')} contacted in the last "
+            f"{about['days']:g} days had more."
         )
-        says.append(
-            f"{about['over']:,} of {counted(about['recent'], 'customer', 'customers')} contacted "
-            f"in the last {about['days']:g} days had more than {whole['cap']}."
-        )
-    if np.isfinite(about["kappa"]):
-        falls = [1 - np.exp(-about[name]) for name in ("kappa", "kappa_low", "kappa_high")]
-        says.append(
-            f"With each recent contact the effect falls by {falls[0]:.0%} "
-            f"({about['level']:.0%}: {falls[1]:.0%} to {falls[2]:.0%})."
-        )
+        says = [worth]
+    told = []
     for verdict, words in (
-        ("limit", "Contacts pay up to the cap by"),
-        ("no limit seen", "As many contacts as were tried pay by"),
-        ("stop", "Not even the first contact pays by"),
-        ("not proven", "Whether any contact pays is not proven for"),
+        ("limit", "contacts pay up to the cap by"),
+        ("no limit seen", "as many as were tried pay by"),
+        ("stop", "not even the first pays by"),
+        ("not proven", "whether any pays is not proven for"),
     ):
         names = [_named(row) for row in single if row["verdict"] == verdict]
         if names:
-            says.append(f"{words} {joined(names)}.")
+            told.append(f"{words} {joined(names)}")
+    if told:
+        says.append(f"Channel by channel, {'; '.join(told)}.")
     blind = [
         f"{row['channel']} ({row['reason']})"
         for row in single

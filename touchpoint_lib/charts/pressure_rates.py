@@ -90,7 +90,7 @@ def pressure_rates_verdict(data: pd.DataFrame) -> str:
     data : DataFrame
         From `pressure_rates_data`.
     """
-    says = []
+    says, firsts = [], set()
     for rate, rows in data.groupby("rate", sort=False):
         sides: dict[str, list[str]] = {"lower": [], "higher": []}
         unclear = []
@@ -99,7 +99,10 @@ def pressure_rates_verdict(data: pd.DataFrame) -> str:
             if len(full) < 2:
                 continue
             first, last = full.iloc[0], full.iloc[-1]
-            told = f"{channel} ({first['value']:.1%} to {last['value']:.1%} at {last['recent']})"
+            firsts.add(str(first["recent"]))
+            at = "" if first["recent"] == "0" else f" at {first['recent']}"
+            told = f"{channel} ({first['value']:.1%}{at} to {last['value']:.1%} at "
+            told += f"{last['recent']})"
             if last["high"] < first["low"]:
                 sides["lower"].append(told)
             elif last["low"] > first["high"]:
@@ -116,8 +119,9 @@ def pressure_rates_verdict(data: pd.DataFrame) -> str:
     if not says:
         return f"No channel has two classes of {_FEW} contacts to compare. {end}"
     return (
-        f"From no contact in the {data.attrs['days']:g} days before to the most that {_FEW} "
-        f"contacts had, the rates are, by intervals of {data.attrs['level']:.0%} that do not meet: "
+        f"From {'no contact' if firsts <= {'0'} else 'the fewest contacts'} in the "
+        f"{data.attrs['days']:g} days before to the most that {_FEW} contacts had, the rates are, "
+        f"by intervals of {data.attrs['level']:.0%} that do not meet: "
         f"{'; '.join(says)}. {end}"
     )
 

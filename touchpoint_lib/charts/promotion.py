@@ -28,7 +28,7 @@ from touchpoint_lib.charts.lifetime import legend_on_top
 from touchpoint_lib.charts.timing import counted
 from touchpoint_lib.metrics.calibration import expected_rates
 from touchpoint_lib.touchpoints._promotion_contacts import DRIVEN, OTHERS
-from touchpoint_lib.touchpoints.promotion import PromotionEffect
+from touchpoint_lib.touchpoints.promotion import NO_LOTS, PromotionEffect
 from touchpoint_lib.touchpoints.stages import STAGES
 
 #: From which probability `promotion_dependence` flags.
@@ -343,41 +343,23 @@ def promotion_effects_verdict(data: pd.DataFrame) -> str:
     """
     about = data.attrs
     level = about["level"]
-    orders = data[(data["quantity"] == "orders") & (data["segment_by"] == "group")]
-    by_group = orders.set_index("segment")["effect"]
-    both = [by_group[DRIVEN], by_group[OTHERS]]
-    more = bounded(about, "difference", level, among=both)
-    bounds = [about[name] for name in _DIFFERENCE]
-    sizes = amounts([*both, *(bound for bound in bounds if np.isfinite(bound))])
-    start = (
-        f"{_VERDICTS[about['verdict']]}. In {about['window']:g} days 1,000 contacts of campaigns "
-        f"with coupons add {sizes[0]} orders of theirs and {sizes[1]} of others, a difference of "
-        f"{more}."
-    )
-    says = [start]
     profit = data[data["quantity"] == "profit"]
-    groups = profit[profit["segment_by"] == "group"].to_dict("records")
-    told = "; ".join(f"{row['segment']} {_earned(row, level)}" for row in groups)
-    says.append(f"Profit of 1,000 contacts: {told}.")
+    rows = profit[profit["segment_by"] == "group"].to_dict("records")
+    told = [f"{row['segment']} {_earned(row, level)}" for row in rows]
     stages = profit[profit["segment_by"] == "stage"].to_dict("records")
-    says += [
-        f"Inside the normal cycle (stage {_NORMAL}) it is {_earned(row, level)}."
-        for row in stages
-        if row["segment"] == _NORMAL
-    ]
-    others = [row for row in stages if row["segment"] != _NORMAL]
-    if others:
-        told = "; ".join(f"{row['segment']} {_earned(row, level)}" for row in others)
-        says.append(f"Other stages: {told}.")
-    if about["before_p"] < 0.001:
-        says.append(
-            "Contacted and held-out customers differed before the contacts "
-            f"({p_text(about['before_p'])}): no lots decided, and none of this can be trusted."
-        )
+    for row in sorted(stages, key=lambda row: row["segment"] != _NORMAL):
+        note = " (the normal cycle)" if row["segment"] == _NORMAL else ""
+        told.append(f"stage {row['segment']}{note} {_earned(row, level)}")
+    earned = f"Profit of 1,000 contacts: {'; '.join(told)}"
+    added = _added(data)
+    if about["before_p"] < NO_LOTS:
+        says = f"{_no_lots(about)}. {added[0].upper()}{added[1:]}. {earned}"
+    else:
+        says = f"{_VERDICTS[about['verdict']]}; {added}. {earned}"
     if about["left_out"]:
         why = joined([f"{name} ({reason})" for name, reason in about["left_out"].items()])
-        says.append(f"Left out: {why}.")
-    return " ".join(says)
+        says += f"; left out: {why}"
+    return f"{says}."
 
 
 def promotion_effects(data: pd.DataFrame, source: str) -> go.Figure:
@@ -414,11 +396,13 @@ def promotion_effects(data: pd.DataFrame, source: str) -> go.Figure:
         note = "<br>Bars that end at the edge go on" if span.cut else ""
         if last or note:
             panels.figure.update_xaxes(title=f"Per 1,000 contacts{note}", row=row, col=col)
-    apart = bounded(about, "difference", about["level"], signed=True)
-    title = (
-        f"{_VERDICTS[about['verdict']]}: {apart} orders of 1,000 contacts. Bars are "
-        f"{about['level']:.0%} intervals"
-    )
+    title = _VERDICTS[about["verdict"]]
+    if about["before_p"] < NO_LOTS:
+        title = _no_lots(about)
+    elif np.isfinite(about["difference"]):
+        apart = bounded(about, "difference", about["level"], signed=True)
+        title += f": {apart} orders of 1,000 contacts"
+    title += f". Bars are {about['level']:.0%} intervals"
     return panels.finish(title, source, about["n"], right=80)
 
 
@@ -426,6 +410,35 @@ def _order(names: pd.Series) -> pd.Series:
     """Return where groups stand: all, driven, others; stages in their order, others behind."""
     known = ["", "group", "stage", "all", DRIVEN, OTHERS, *STAGES]
     return names.map(lambda name: known.index(name) if name in known else len(known))
+
+
+def _no_lots(about: Mapping[Any, Any]) -> str:
+    """Return that the arms were not alike, which leaves nothing to be trusted."""
+    return (
+        "Not to be trusted: contacted and held-out customers differed before the contacts "
+        f"({p_text(about['before_p'])}), so no lots decided"
+    )
+
+
+def _added(data: pd.DataFrame) -> str:
+    """Return the orders that contacts add to both groups, and the difference where it is known."""
+    about = data.attrs
+    orders = data[(data["quantity"] == "orders") & (data["segment_by"] == "group")]
+    by_group = orders.set_index("segment")["effect"]
+    both = [by_group[DRIVEN], by_group[OTHERS]]
+    bounds = [about[name] for name in _DIFFERENCE]
+    sizes = amounts([*both, *(bound for bound in bounds if np.isfinite(bound))])
+    theirs, rest = (
+        size if np.isfinite(effect) else "an unknown number of"
+        for effect, size in zip(both, sizes, strict=False)
+    )
+    says = (
+        f"in {about['window']:g} days 1,000 contacts of campaigns with coupons add {theirs} orders "
+        f"of theirs and {rest} of others"
+    )
+    if np.isnan(about["difference"]):
+        return says
+    return f"{says}, a difference of {bounded(about, 'difference', about['level'], among=both)}"
 
 
 def _money(money: Any, customers: pd.Index) -> FloatArray:

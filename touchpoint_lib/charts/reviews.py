@@ -118,12 +118,10 @@ def complaint_rates_verdict(data: pd.DataFrame) -> str:
         if np.isfinite(difference[f"{name}_rate"])
     ]
     says = f"Of {whom}: {'; '.join(told)}."
+    now = f"{counted(about['n_now'], 'delivery is', 'deliveries are')} to be followed up now"
     if apart:
-        says += f" The flag differs from the rule in {joined(apart)}: below 0 it is the better."
-    return (
-        f"{says} Many of the unhappy write nothing: a wrong flag may be one of them. "
-        f"{counted(about['n_now'], 'delivery is', 'deliveries are')} to be followed up now."
-    )
+        now = f"The flag differs from the rule in {joined(apart)}: below 0 it is the better; {now}"
+    return f"{says} {now}. Many of the unhappy write nothing: a wrong flag may be one of them."
 
 
 def complaint_rates(data: pd.DataFrame, source: str) -> go.Figure:
@@ -270,15 +268,20 @@ def reply_rates_verdict(data: pd.DataFrame) -> str:
         From `reply_rates_data`.
     """
     about = data.attrs
-    level, says = about["level"], []
+    level, had = about["level"], []
     replied = data[(data["part"] == "replied") & (data["n"] > 0)]
     for kind, part in replied.groupby("reviews", sort=False):
         within, none = part.to_dict("records")
-        says.append(
-            f"Of {counted(within['n'], f'{kind} review', f'{kind} reviews')}, "
+        had.append(
+            f"of {counted(within['n'], f'{kind} review', f'{kind} reviews')}, "
             f"{share_told(within, 'value', level)} had a reply within {about['limit_hours']:g} "
             f"hours and {share_told(none, 'value', level)} none within "
-            f"{about['landmark_days']:g} days."
+            f"{about['landmark_days']:g} days"
+        )
+    if about["n_waiting"]:
+        had.append(
+            f"{counted(about['n_waiting'], 'negative review waits', 'negative reviews wait')} for "
+            f"a reply, {about['n_overdue']:,} beyond the limit"
         )
     apart = []
     for kind, part in data[data["part"] == "difference"].groupby("reviews", sort=False):
@@ -289,18 +292,15 @@ def reply_rates_verdict(data: pd.DataFrame) -> str:
             for row in part.to_dict("records")
         ]
         apart.append(f"{joined(told)} after {kind} ones")
+    says = "; ".join(had)
+    says = f"{says[0].upper()}{says[1:]}."
     if apart:
-        says.append(
-            f"In the {about['window']:g} days behind that, reviews replied to in time differ from "
+        says += (
+            f" In the {about['window']:g} days behind that, reviews replied to in time differ from "
             f"others of the same stars and earlier orders by {', and by '.join(apart)}. This "
             "describes who bought: nobody drew lots for replies, so it is no effect of them."
         )
-    if about["n_waiting"]:
-        says.append(
-            f"{counted(about['n_waiting'], 'negative review waits', 'negative reviews wait')} for "
-            f"a reply, {about['n_overdue']:,} beyond the limit."
-        )
-    return " ".join(says)
+    return says
 
 
 def reply_rates(data: pd.DataFrame, source: str) -> go.Figure:

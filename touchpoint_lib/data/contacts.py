@@ -260,7 +260,9 @@ def contact_log(
                 "a flag is True or False, 1 or 0",
             )
         for role in _of_kind(log, "number"):
-            log.refuse(role, f"{role} < 0", "is negative", "pass what is spent or taken off as > 0")
+            log.refuse(
+                role, f"{role} < 0", "is negative", "pass what is spent or taken off as 0 or more"
+            )
         _refuse_reached(log)
         report = _report(log)
     names = {"id": "customer_id", "moment": "time"}

@@ -20,6 +20,8 @@ Kind = Literal["id", "moment", "word", "label", "flag", "number"]
 _INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 #: Up to which every whole number has a float of its own.
 _EXACT = 2**53
+#: What arguments are called in the engine.
+_ROLES = {"customer": "id", "time": "moment", "order": "order_id"}
 _FLAGS = ("BOOLEAN", *_INTEGERS, *(f"U{name}" for name in _INTEGERS))
 
 
@@ -167,7 +169,7 @@ def open_entries(
             raise fail(f"{argument} is {name!r}", "it must be the name of a column, as text")
         if name in named.values():
             raise fail(f"{argument} is {name!r}, which another argument names too", "name another")
-        named[{"customer": "id", "time": "moment"}.get(argument, argument)] = name
+        named[_ROLES.get(argument, argument)] = name
     opened = engine_for(source, here=here)
     with closed_on_error(opened):
         types = opened.attach(source, named)

@@ -75,7 +75,7 @@ def order_log(
             raise fail(f"column {name!r} is named twice", "name each column once")
         if name in made:
             raise fail(f"a column is named {name!r}", "rename it: the result has such a column")
-    columns = {"customer": customer, "time": time, "order_id": order, "amount": amount}
+    columns = {"customer": customer, "time": time, "order": order, "amount": amount}
     kinds: dict[str, Kind] = {
         "id": "id",
         "moment": "moment",

@@ -68,11 +68,14 @@ def require_columns(columns: Mapping[str, str], present: list[Any]) -> None:
     """Raise unless every wanted column is there exactly once."""
     missing = [name for name in columns.values() if name not in present]
     if missing:
+        # What a log need not have, and is looked for unless told otherwise.
+        spare = [f"{role}=None" for role in ("held_out", "cost") if columns.get(role) in missing]
         raise fail(
             f"the log has no column {', '.join(map(repr, missing))} "
             f"(it has {', '.join(repr(str(name)) for name in present)})",
             "name the columns with customer=, time="
-            + (", amount=, or pass amount=None" if "amount" in columns else " and so on"),
+            + (", amount=, or pass amount=None" if "amount" in columns else " and so on")
+            + (f", or pass {', '.join(spare)}" if spare else ""),
         )
     for name in columns.values():
         if present.count(name) > 1:

@@ -22,7 +22,7 @@ from touchpoint_lib.data.contacts import contact_log
 from touchpoint_lib.data.orders import order_log
 from touchpoint_lib.report.headline import Headline, Tile
 from touchpoint_lib.simulate.shop import Shop
-from touchpoint_lib.touchpoints._pressure_caps import ALL
+from touchpoint_lib.touchpoints._pressure_log import ALL
 from touchpoint_lib.touchpoints.matrix import TouchpointMatrix
 from touchpoint_lib.touchpoints.pressure import ContactPressure
 from touchpoint_lib.touchpoints.stages import stage_at
@@ -68,8 +68,12 @@ def read_touchpoints(
     Raises
     ------
     InputError
-        As `contact_log` and `order_log` do; the message says of which file.
+        As `contact_log` and `order_log` do; the message says of which file. Also if ``columns`` has
+        another name.
     """
+    odd = [name for name in columns if name not in _USUAL]
+    if odd:
+        raise fail(f"a contact has no column {odd[0]!r}", f"name one of {', '.join(_USUAL)}")
     there = _header(contacts)
     named = {name: columns.get(name) or (name if name in there else None) for name in _USUAL}
     with _told_of("the contact log", time="contact_time"):

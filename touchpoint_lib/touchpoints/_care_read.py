@@ -1,4 +1,4 @@
-"""Times, flags and ids of parcels and reviews, read and checked; the end of observation."""
+"""Times, flags and ids of parcels and reviews, read and checked."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ from touchpoint_lib._checks import (
     check_values,
     fail,
 )
-from touchpoint_lib.timing._columns import as_moment
+from touchpoint_lib.campaigns._events import first_of
 
 DAY = pd.Timedelta(days=1)
-_TICK = pd.Timedelta(microseconds=1)
 _REMEDY = "rename the columns"
 
 
@@ -71,9 +70,9 @@ def refuse(what: str, frame: pd.DataFrame, bad: Any, problem: str) -> None:
     """Raise with the first bad row, if there is any."""
     rows = np.asarray(bad, dtype=np.bool_)
     if rows.any():
-        first = frame.index[int(np.argmax(rows))]
         raise fail(
-            f"{problem} at index {first!r} of {what} ({int(rows.sum()):,} such rows)",
+            f"{problem} at index {first_of(frame.index, rows)} of {what} "
+            f"({int(rows.sum()):,} such rows)",
             "correct or remove these rows",
         )
 
@@ -81,14 +80,6 @@ def refuse(what: str, frame: pd.DataFrame, bad: Any, problem: str) -> None:
 def stars_of(reviews: pd.DataFrame) -> FloatArray:
     """Return the stars of reviews; raise unless they are whole numbers from 1 on."""
     return check_values("rating", reviews["rating"], ge=1, whole=True, index=reviews.index)
-
-
-def last_moment(until: Any, times: pd.Series) -> pd.Timestamp:
-    """Return the end of observation: a date counts to its end, None is the last of ``times``."""
-    if until is None:
-        return times.max()
-    end = as_moment("until", until, times)
-    return end + DAY - _TICK if end == end.normalize() else end
 
 
 def hours_between(first: pd.Series, last: pd.Series) -> FloatArray:

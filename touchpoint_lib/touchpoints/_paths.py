@@ -94,13 +94,15 @@ class Journeys:
     """The paths of a log, to an order or lost, and what was left out.
 
     ``place`` is where the order of a path stands in ``history``, -1 for a lost path; ``moment`` is
-    the time of each touch. ``open_paths`` with ``open_contacts`` had not ended by ``until``.
+    the time of each touch. ``early`` says which orders have days of their window before the first
+    row of contacts. ``open_paths`` with ``open_contacts`` had not ended by ``until``.
     """
 
     paths: Paths
     place: IntArray
     moment: IntArray
     history: History
+    early: BoolArray
     until: pd.Timestamp
     contacts: int
     held_out: int
@@ -127,6 +129,7 @@ def read_journeys(contacts: pd.DataFrame, orders: pd.DataFrame, window: float) -
     code, channels = _channels(contacts)
     withheld = np.zeros(len(contacts), dtype=np.bool_)
     if "held_out" in contacts:
+        check_columns(contacts, ["held_out"], "contacts")
         withheld = flags(contacts, "held_out")
     at, bought = moments("contacts", contacts, "time"), moments("orders", orders, "time")
     if at.tz != bought.tz:
@@ -162,6 +165,11 @@ def read_journeys(contacts: pd.DataFrame, orders: pd.DataFrame, window: float) -
     paths = Paths(channels, code, np.append(first, len(rows)))
     place = np.where(touches, behind, -1)[first]
     until = bought.max()
+    # An order's contacts come after the order before it.
+    since = history.time - ticks
+    again = np.ones(len(since), dtype=np.bool_)
+    again[history.start[:-1]] = False
+    since[again] = np.maximum(since[again], history.time[:-1][again[1:]])
     last = moment[paths.start[1:] - 1]
     ended = (place >= 0) | (bought.asi8.max() - last >= ticks)
     return Journeys(
@@ -169,6 +177,7 @@ def read_journeys(contacts: pd.DataFrame, orders: pd.DataFrame, window: float) -
         place[ended],
         moment[ended[paths.owner]],
         history,
+        since < at.asi8.min(),
         until,
         contacts=len(rows),
         held_out=int(withheld.sum()),
@@ -191,7 +200,10 @@ def check_channels(channels: list[str], where: str) -> None:
 def _channels(contacts: pd.DataFrame) -> tuple[IntArray, list[str]]:
     """Return the channel of each contact as its place in the sorted names."""
     check_present("contacts", contacts, "channel")
-    number, found = pd.factorize(contacts["channel"])
+    try:
+        number, found = pd.factorize(contacts["channel"])
+    except TypeError:
+        raise fail("channel of contacts holds lists or the like", "name channels by text") from None
     names = list(found)
     odd = [name for name in names if not isinstance(name, str)]
     if odd:

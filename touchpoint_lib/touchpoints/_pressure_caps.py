@@ -10,16 +10,15 @@ import pandas as pd
 
 from touchpoint_lib._checks import BoolArray, FloatArray
 from touchpoint_lib.touchpoints._pressure_curve import (
+    MOST,
     best_number,
     fit_decline,
     fit_leaving,
     value_rows,
 )
 from touchpoint_lib.touchpoints._pressure_effects import Drawn, as_lots, supported
-from touchpoint_lib.touchpoints._pressure_log import PressureLog
+from touchpoint_lib.touchpoints._pressure_log import ALL, PressureLog
 
-#: The row of all channels that count together.
-ALL = "(all)"
 _CURVE = (
     *("channel", "n", "effect", "cost", "unsubscribe", "value", "low", "high"),
     *("cumulative", "cumulative_low", "cumulative_high"),
@@ -73,7 +72,7 @@ def find_caps(
         _Mix(
             ALL,
             True,
-            "" if total > 0 else "no channel that counts has a holdout",
+            "" if total > 0 else _why(drawn.reasons, counted),
             share / max(total, 1.0),
             _of(drawn, np.flatnonzero(share)),
         )
@@ -103,9 +102,20 @@ def find_caps(
         )
         curves.append(curve[list(_CURVE)])
         rows.append(_known(mix, curve, value, tail))
-    low, high = np.quantile(decline.kappa[1:], [tail, 1 - tail])
     curve = pd.concat(curves, ignore_index=True) if curves else pd.DataFrame(columns=_CURVE)
-    return Caps(curve, _frame(rows), (float(decline.kappa[0]), float(low), float(high)))
+    kappa = (np.nan,) * 3
+    if decline.falls:
+        low, high = np.quantile(decline.kappa[1:], [tail, 1 - tail])
+        kappa = (float(decline.kappa[0]), float(low), float(high))
+    return Caps(curve, _frame(rows), kappa)
+
+
+def _why(reasons: list[str], counted: BoolArray) -> str:
+    """Return why nothing is known of all channels that count: the reason that they share."""
+    shared = {reason for reason, counts in zip(reasons, counted, strict=True) if counts}
+    if len(shared) == 1 and "" not in shared:
+        return shared.pop()
+    return "no channel that counts is identified"
 
 
 def _of(drawn: Drawn, codes: Any) -> BoolArray:
@@ -117,8 +127,9 @@ def _leaving(made: pd.DataFrame, many: int, n: Any, generator: np.random.Generat
     """Return the probabilities to unsubscribe as the effects; NaN where nothing tells of it."""
     if "unsubscribed" not in made.columns:
         return np.full((1, many, len(n)), np.nan)
-    top = int(made["n"].max()) + 1
-    place = made["channel"] * top + made["n"]
+    recent = np.minimum(made["n"], MOST)
+    top = int(recent.max()) + 1
+    place = made["channel"] * top + recent
     left = np.bincount(place, weights=made["unsubscribed"], minlength=many * top).astype(np.float64)
     contacts = np.bincount(place, minlength=many * top).astype(np.float64)
     shape = (many, top)

@@ -17,6 +17,8 @@ _DRAWS = 2000
 _STEEPEST = 3.0
 #: Values of kappa that a draw may take; the estimate itself is exact.
 _KAPPAS = np.linspace(0.0, _STEEPEST, 301)
+#: More recent contacts count as so many: a single test account may have thousands.
+MOST = 100
 #: The largest exponent of e that is ever taken.
 _LARGEST = 300.0
 #: Singular values of a covariance below this share of the largest are rounding.
@@ -41,10 +43,14 @@ class Lots:
 
 @dataclass(frozen=True, eq=False)
 class Decline:
-    """Effects theta_c exp(-kappa n) of a contact by channel c: estimate first, then draws."""
+    """Effects theta_c exp(-kappa n) of a contact by channel c: estimate first, then draws.
+
+    ``falls`` says whether any channel has lots at several n: without, any kappa fits as well.
+    """
 
     kappa: FloatArray  # (1 + draws,)
     theta: FloatArray  # (1 + draws, channels)
+    falls: bool
 
     def at(self, n: IntArray) -> FloatArray:
         """Return the effects, shape (1 + draws, channels, len(n))."""
@@ -86,7 +92,9 @@ def fit_decline(lots: Lots, n_channels: int, generator: np.random.Generator) -> 
     drawn = gain + _normal(covariance, generator)
     draws = _decline(drawn.reshape(-1, n_channels, top), chance, weight)
     return Decline(
-        np.concatenate([[kappa], draws.kappa]), np.concatenate([theta[None], draws.theta])
+        np.concatenate([[kappa], draws.kappa]),
+        np.concatenate([theta[None], draws.theta]),
+        estimate.falls,
     )
 
 
@@ -118,7 +126,8 @@ def _decline(gain: FloatArray, chance: FloatArray, weight: FloatArray) -> Declin
     """Return the best kappa on the grid, and theta there, for each set of sums."""
     theta, less = _levels(gain, chance, _KAPPAS)
     best = np.einsum("dck,c->dk", less, weight).argmax(axis=1)
-    return Decline(_KAPPAS[best], theta[np.arange(len(best)), :, best])
+    falls = bool(((chance > 0).sum(axis=1) > 1).any())
+    return Decline(_KAPPAS[best], theta[np.arange(len(best)), :, best], falls)
 
 
 def _exact(gain: FloatArray, chance: FloatArray, weight: FloatArray, near: float) -> float:

@@ -10,7 +10,7 @@ import pandas as pd
 from touchpoint_lib._checks import FloatArray, IntArray
 from touchpoint_lib.campaigns.effects import evaluate_campaign
 from touchpoint_lib.campaigns.outcomes import contact_outcomes
-from touchpoint_lib.touchpoints._pressure_curve import Lots
+from touchpoint_lib.touchpoints._pressure_curve import MOST, Lots
 from touchpoint_lib.touchpoints._pressure_log import PressureLog
 from touchpoint_lib.touchpoints._pressure_rates import class_labels
 
@@ -18,6 +18,7 @@ from touchpoint_lib.touchpoints._pressure_rates import class_labels
 _LEAST = 20
 _FIGURES = ["effect", "ci_low", "ci_high"]
 _COUNTS = ("n_contacted", "n_held_out")
+_SAME = "orders or margins in the window are the same for all, contacted or not"
 _EFFECTS = ("orders", "orders_low", "orders_high", "margin", "margin_low", "margin_high")
 
 
@@ -107,7 +108,7 @@ def as_lots(drawn: Drawn, margin: str, classes: int) -> Lots:
     groups = [data["channel"], data["campaign"], np.minimum(n, classes)]
     return Lots(
         channel=data["channel"].to_numpy(),
-        n=n,
+        n=np.minimum(n, MOST),
         cell=data.groupby(groups).ngroup().to_numpy().astype(np.int64),
         made=np.asarray(data["arm"] == "contacted", dtype=np.float64),
         customer=pd.factorize(data["customer_id"])[0].astype(np.int64),
@@ -134,7 +135,9 @@ def effects_table(
         figures = found.reindex(index=labels, columns=list(_EFFECTS))
         table[list(_EFFECTS)] = figures.to_numpy(dtype=np.float64)
         lacking = drawn.reasons[code] or f"an arm has less than {_LEAST}"
-        table["reason"] = np.where(table["margin"].isna(), lacking, "")
+        # Outcomes that are all the same have a difference of 0, and no error.
+        told = np.where(table[list(_EFFECTS)].isna().any(axis=1), _SAME, "")
+        table["reason"] = np.where(table["margin"].isna(), lacking, told)
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
 

@@ -9,11 +9,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from touchpoint_lib._checks import IntArray, check_values, fail
+from touchpoint_lib._checks import IntArray, check_columns, check_values, fail
 from touchpoint_lib.campaigns._data import read_codes
 from touchpoint_lib.campaigns._events import DAY, History, customer_codes, flags
 from touchpoint_lib.timing._columns import as_moment
 from touchpoint_lib.touchpoints._frames import check_log
+
+#: The row of all channels that count together.
+ALL = "(all)"
+#: Columns of contacts that may be lacking.
+_OPTIONAL = ("held_out", "campaign")
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,11 +55,14 @@ def read_log(
 ) -> PressureLog:
     """Return the opportunities of the log, checked, with the contacts before each."""
     time = check_log("contacts", contacts, ["channel", "cost", *named.values()])
+    check_columns(contacts, [name for name in _OPTIONAL if name in contacts.columns], "contacts")
     bought = check_log("orders", orders)
     made = np.ones(len(contacts), dtype=np.bool_)
     if "held_out" in contacts.columns:
         made = ~flags(contacts, "held_out")
     code, channels = read_codes(contacts, "channel", "channel")
+    if ALL in channels:
+        raise fail(f"a channel of contacts is called {ALL!r}", "rename it: results have such a row")
     cost = check_values("cost", contacts["cost"], ge=0, index=contacts.index)
     end, known_to = _ends(until, time, bought)
     paid = np.asarray(bought <= known_to)
@@ -135,7 +143,10 @@ def _campaigns(contacts: pd.DataFrame) -> IntArray:
     """Return the number of each contact's campaign; outside of campaigns it is 0."""
     if "campaign" not in contacts.columns:
         return np.zeros(len(contacts), dtype=np.int64)
-    return pd.factorize(contacts["campaign"])[0].astype(np.int64) + 1
+    try:
+        return pd.factorize(contacts["campaign"])[0].astype(np.int64) + 1
+    except TypeError:
+        raise fail("campaign of contacts holds lists or the like", "make them all text") from None
 
 
 def _places(counted: Iterable[Any] | None, channels: list[Any]) -> list[int]:

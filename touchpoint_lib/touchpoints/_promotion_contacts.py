@@ -9,9 +9,15 @@ import numpy as np
 import pandas as pd
 
 from touchpoint_lib._checks import BoolArray, check_columns, check_values, fail
-from touchpoint_lib.campaigns._events import DAY, check_present, flags, moments
+from touchpoint_lib.campaigns._events import (
+    DAY,
+    check_present,
+    end_of,
+    first_of,
+    flags,
+    moments,
+)
 from touchpoint_lib.campaigns.outcomes import contact_outcomes
-from touchpoint_lib.touchpoints._promotion_orders import end_of
 
 CONTACTS_REMEDY = "make it with contact_log(...), or rename"
 DRIVEN, OTHERS = "promotion-driven", "others"
@@ -77,7 +83,7 @@ def customer_groups(contacts: pd.DataFrame, driven: Any) -> pd.Series:
         if early.any():
             raise fail(
                 f"driven was made from orders up to {made}, which is not before the contact at "
-                f"index {contacts.index[early][0]!r} ({int(early.sum()):,} such contacts)",
+                f"index {first_of(contacts.index, early)} ({int(early.sum()):,} such contacts)",
                 "what a contact led to must not decide the group: pass until= from before the "
                 "first contact to promotion_dependence, or only later contacts",
             )
@@ -111,7 +117,7 @@ def read_contacts(
     time = moments("contacts", contacts, "time")
     stratum = coupon_strata(contacts)
     group = customer_groups(contacts, driven)
-    end = end_of(until, orders["time"])
+    end = end_of(until, pd.DatetimeIndex(orders["time"]), "time")
     if (time.tz is None) != (end.tz is None):
         raise fail(
             f"time of contacts has the time zone {time.tz}, time of orders {end.tz}",
@@ -191,9 +197,9 @@ def _stages(stage: Any, contacts: pd.DataFrame) -> pd.Series:
             "stage has another index than contacts", "pass a Series on the index of contacts"
         )
     if stage.isna().any():
-        first = stage.index[stage.isna()][0]
         raise fail(
-            f"stage is missing at index {first!r} ({int(stage.isna().sum()):,} contacts)",
+            f"stage is missing at index {first_of(stage.index, stage.isna())} "
+            f"({int(stage.isna().sum()):,} contacts)",
             "give those a name of their own, or leave these contacts out",
         )
     return stage.astype("str")

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
 from touchpoint_lib._checks import check_columns, check_values, fail
-from touchpoint_lib.campaigns._events import check_present, moments
-from touchpoint_lib.timing._columns import as_moment
+from touchpoint_lib.campaigns._events import check_present, first_of, moments
 
 _ROUNDING = 1e-9
 ORDERS_REMEDY = "make it with order_log(...), or rename"
@@ -38,8 +35,8 @@ def priced_orders(
     if above.any():
         first = int(np.flatnonzero(above)[0])
         raise fail(
-            f"{amount} is {paid[first]:g} at index {orders.index[first]!r}, above {list_amount} "
-            f"{listed[first]:g} ({int(above.sum()):,} such orders)",
+            f"{amount} is {paid[first]:g} at index {first_of(orders.index, above)}, above "
+            f"{list_amount} {listed[first]:g} ({int(above.sum()):,} such orders)",
             "pass both for the same goods: without shipping and surcharges",
         )
     owner = orders["customer_id"]
@@ -53,13 +50,3 @@ def priced_orders(
     if margin is not None:
         frame["margin"] = check_values(f"{margin} of orders", orders[margin], index=orders.index)
     return frame
-
-
-def end_of(until: Any, times: pd.Series) -> pd.Timestamp:
-    """Return the moment up to which orders are known: the end of the day where it is a date."""
-    if until is None:
-        return pd.Timestamp(times.max())
-    end = as_moment("until", until, times)
-    if end == end.normalize():
-        end = end + pd.Timedelta(days=1) - pd.Timedelta("1us")
-    return end

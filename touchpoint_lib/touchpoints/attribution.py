@@ -23,6 +23,8 @@ __all__ = ["attribution_credit", "credit_of_paths"]
 
 #: The rule that needs times.
 _TIMED = "time decay"
+#: Sums of larger numbers leave the range of floats.
+_MOST = 1e100
 
 
 def attribution_credit(
@@ -90,9 +92,11 @@ def attribution_credit(
         A row a channel, sorted, and "(no contact)"; touches (contacts on paths to an order) and
         a column of credit for each rule, which sums to the conversions (to their value). A
         channel has a row if it is in ``contacts``, also without a touch. ``attrs`` holds window,
-        until (the last order), value, conversions, touched (of them, those with a touch),
-        contacts (that were made), held_out (rows that were not), lost_paths, open_paths and
-        open_contacts (left out, see Notes), and with a "markov" rule removal_effect by channel.
+        until (the last order), value, conversions, touched (of them, those with a touch), early
+        (of them, those with days of their window before the first row of ``contacts``, of which
+        nothing is known), contacts (that were made), held_out (rows that were not), lost_paths,
+        open_paths and open_contacts (left out, see Notes), and with a "markov" rule removal_effect
+        by channel.
 
     Raises
     ------
@@ -159,7 +163,9 @@ def attribution_credit(
     worth = np.ones(len(orders))
     if value is not None:
         check_columns(orders, [value], "orders", "name a numeric column by value=")
-        worth = check_values(f"{value} of orders", orders[value], index=orders.index)
+        worth = check_values(
+            f"{value} of orders", orders[value], ge=-_MOST, le=_MOST, index=orders.index
+        )
     worth = worth[history.order]
     won = journeys.place >= 0
     ends = Endings(
@@ -181,6 +187,7 @@ def attribution_credit(
         "value": value,
         "conversions": len(orders),
         "touched": int(won.sum()),
+        "early": int(journeys.early.sum()),
         "contacts": journeys.contacts,
         "held_out": journeys.held_out,
         "lost_paths": int((~won).sum()),
@@ -257,12 +264,14 @@ def credit_of_paths(
     if odd:
         raise fail(f"path of paths has the value {odd[0]!r}", f"join channels by {SEPARATOR!r}")
     conversions, nulls = (
-        check_values(f"{name} of paths", paths[name], ge=0, index=paths.index)
+        check_values(f"{name} of paths", paths[name], ge=0, le=_MOST, index=paths.index)
         for name in ("conversions", "nulls")
     )
     worth = conversions
     if value is not None:
-        worth = check_values(f"{value} of paths", paths[value], index=paths.index)
+        worth = check_values(
+            f"{value} of paths", paths[value], ge=-_MOST, le=_MOST, index=paths.index
+        )
         void = (conversions == 0) & (worth != 0)
         if void.any():
             raise fail(

@@ -12,6 +12,7 @@ import pandas as pd
 
 from touchpoint_lib._checks import BoolArray, FloatArray, check_number, fail
 from touchpoint_lib.campaigns._data import as_names
+from touchpoint_lib.campaigns._events import History, customer_codes, end_of, moments
 from touchpoint_lib.campaigns.effects import evaluate_campaign
 from touchpoint_lib.campaigns.outcomes import contact_outcomes
 from touchpoint_lib.campaigns.result import CampaignEvaluation
@@ -24,7 +25,6 @@ from touchpoint_lib.touchpoints._care_read import (
     check_times,
     hours_between,
     labels_of,
-    last_moment,
     refuse,
 )
 from touchpoint_lib.touchpoints._care_strata import compare_within
@@ -43,8 +43,8 @@ _LATENESS = [
 ]
 #: What the comparison of late parcels with others rests on.
 _DESCRIPTIVE = (
-    "Nobody drew lots for lateness: the difference is its cost only if, within a carrier, "
-    "province and month alike, chance decided which parcel was late."
+    "Nobody drew lots for lateness: the difference is its cost only if, among parcels of the same "
+    "{}, chance decided which was late."
 )
 
 
@@ -237,6 +237,7 @@ def parcel_care(
             f"no window of {window:g} days after a promised time is over by until ({end})",
             "pass a shorter window or a later until",
         )
+    _check_bought(frame[over], orders)
     opportunities = frame.loc[over, [*names, "customer_id", "promised_at", "held_out"]]
     outcomes = contact_outcomes(
         opportunities.set_axis(frame.loc[over, "parcel_id"], axis=0),
@@ -278,7 +279,7 @@ def parcel_care(
         )[_LATENESS],
         evaluation=evaluation,
         why=why,
-        note=_DESCRIPTIVE,
+        note=_DESCRIPTIVE.format(", ".join([*names, "month"])),
         until=end,
         window=float(window),
         level=float(level),
@@ -316,7 +317,16 @@ def _read(
     for column in ("promised_at", "delivered_at", "cared_at"):
         early = frame[column] < frame["shipped_at"]
         refuse("parcels", frame, early, f"{column} is before shipped_at")
-    return frame, last_moment(until, bought)
+    return frame, end_of(until, pd.DatetimeIndex(bought), "time")
+
+
+def _check_bought(frame: pd.DataFrame, orders: pd.DataFrame) -> None:
+    """Raise where a customer has no order up to the promised time."""
+    who, owner = customer_codes(frame, orders, "customer_id", ("parcels", "orders"))
+    history = History.of(owner, moments("orders", orders, "time").asi8)
+    last = history.upto(who, moments("parcels", frame, "promised_at").asi8)
+    without = last == history.start[who]
+    refuse("parcels", frame, without, "customer_id has no order up to promised_at")
 
 
 def _care(frame: pd.DataFrame, end: pd.Timestamp) -> pd.DataFrame:

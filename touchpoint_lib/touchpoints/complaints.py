@@ -20,7 +20,7 @@ from touchpoint_lib._checks import (
 )
 from touchpoint_lib.campaigns._data import as_names
 from touchpoint_lib.campaigns._events import DAY as TICKS_A_DAY
-from touchpoint_lib.campaigns._events import History
+from touchpoint_lib.campaigns._events import History, customer_codes, end_of
 from touchpoint_lib.metrics.rates import prediction_rates
 from touchpoint_lib.metrics.thresholds import choose_threshold
 from touchpoint_lib.timing._columns import as_moment, check_labels
@@ -30,7 +30,6 @@ from touchpoint_lib.touchpoints._care_read import (
     check_ids,
     check_times,
     hours_between,
-    last_moment,
     refuse,
     stars_of,
 )
@@ -63,7 +62,7 @@ class ComplaintFlags:
         The flag less the baseline: error_rate and omission_rate, each with _low and _high. Below 0
         the flag is the better. The intervals allow for customers with several deliveries.
     open : DataFrame
-        The deliveries younger than ``review_days`` at ``until`` that brought no negative review
+        The deliveries younger than ``review_days`` at ``until`` that no negative review followed
         so far, the likeliest first: parcel_id, customer_id, delivered_at, hours_late, probability
         (as of the delivery) and flag. What is to be done now.
     terms : DataFrame
@@ -135,7 +134,8 @@ def complaint_flags(
     """Return which deliveries to follow up before a negative review is written.
 
     What is foreseen is a negative review of the order within ``review_days`` of the delivery. Most
-    customers never review, and many of the unhappy say nothing: a right flag is a review that
+    customers never review, and many of the unhappy say nothing (a review written before the
+    delivery is not foreseen, but known): a right flag is a review that
     came, and a wrong one may be a customer who was unhappy in silence. So error rates are high
     even where everything that can be known is known.
 
@@ -183,7 +183,9 @@ def complaint_flags(
     InputError
         If a column is missing or not of its kind, ids repeat, times are missing or of several
         zones, fewer than 20 negative reviews can be learnt from, the baseline flags nobody there,
-        no threshold reaches ``max_error_rate``, or nothing is left to judge.
+        all deliveries learnt from brought one, their customers are too few for
+        ``max_error_rate`` or no threshold reaches it, orders or customers have other ids in
+        reviews than in parcels, or nothing is left to judge.
 
     Notes
     -----
@@ -228,7 +230,7 @@ def complaint_flags(
     names = as_names("by", by)
     frame, said = _read(parcels, reviews, names)
     seen = pd.concat([frame["delivered_at"], said["time"]])
-    end = last_moment(until, seen.rename("delivered_at"))
+    end = end_of(until, pd.DatetimeIndex(seen), "delivered_at")
     cut = as_moment("split", split, frame["delivered_at"])
     arrived = (frame["delivered_at"] <= end).to_numpy()
     frame, said = frame[arrived], said[said["time"] <= end]
@@ -245,6 +247,11 @@ def complaint_flags(
         raise fail(
             f"{n_bad} deliveries brought a negative review known by split ({cut})",
             f"at least {_FEWEST} are needed to learn from: pass a later split",
+        )
+    if n_bad == learned.sum():
+        raise fail(
+            f"all {n_bad:,} deliveries learnt from brought a negative review",
+            "pass those that brought none as well",
         )
     if not judged.any():
         raise fail(
@@ -335,6 +342,12 @@ def _read(parcels: Any, reviews: Any, names: list[str]) -> tuple[pd.DataFrame, p
         for column in ("order_id", "customer_id"):
             refuse(what, one, one[column].isna(), f"{column} is missing")
     stars_of(reviews)
+    if not reviews["order_id"].isin(frame["order_id"]).any():
+        raise fail(
+            f"no order_id of reviews ({reviews['order_id'].dtype}) is in parcels "
+            f"({frame['order_id'].dtype})",
+            "call orders alike in both, in columns of one type",
+        )
     return frame, reviews
 
 
@@ -348,10 +361,14 @@ def _negative_review(
 ) -> BoolArray:
     """Return which deliveries brought a negative review of their order within ``days``."""
     bad = reviews[reviews["rating"] <= stars]
-    parcel = pd.DataFrame({"order_id": frame["order_id"].to_numpy(), "row": np.arange(len(frame))})
-    written = pd.DataFrame({"order_id": bad["order_id"].to_numpy(), "at": _ticks(bad["time"])})
+    order, known = pd.factorize(frame["order_id"])
+    parcel = pd.DataFrame({"order": order, "row": np.arange(len(frame))})
+    # -1 for an order without a parcel, which meets none.
+    written = pd.DataFrame(
+        {"order": known.get_indexer(pd.Index(bad["order_id"])), "at": _ticks(bad["time"])}
+    )
     # Of several reviews of an order any may be the one.
-    pairs = parcel.merge(written, on="order_id")
+    pairs = parcel.merge(written, on="order")
     row = pairs["row"].to_numpy()
     since = (pairs["at"].to_numpy() - _ticks(frame["delivered_at"])[row]) / TICKS_A_DAY
     label = np.zeros(len(frame), dtype=np.bool_)
@@ -389,11 +406,9 @@ def _reviews_before(
     frame: pd.DataFrame, reviews: pd.DataFrame, stars: int
 ) -> tuple[IntArray, IntArray]:
     """Return how many reviews, and negative ones, each customer had written by the delivery."""
-    owner, known = pd.factorize(reviews["customer_id"])
-    who = known.get_indexer(pd.Index(frame["customer_id"]))
-    history = History.of(owner.astype(np.int64), _ticks(reviews["time"]))
-    # One behind the last has no reviews.
-    who = np.where(who < 0, len(known), who).astype(np.int64)
+    # Who never reviewed is one behind the last, and has none.
+    who, owner = customer_codes(frame, reviews, "customer_id", ("parcels", "reviews"))
+    history = History.of(owner, _ticks(reviews["time"]))
     first, last = history.start[who], history.upto(who, _ticks(frame["delivered_at"]))
     negative = (reviews["rating"] <= stars).to_numpy()[history.order]
     running = np.concatenate([[0], np.cumsum(negative)])
@@ -415,6 +430,13 @@ def _held_out(matrix: FloatArray, label: BoolArray, customers: pd.Series) -> Flo
     chance = np.empty(len(label))
     for number in range(_FOLDS):
         here = fold == number
+        rest = label[~here]
+        if not here.any() or rest.all() or not rest.any():
+            raise fail(
+                f"the deliveries learnt from are of {len(known):,} customers, too few to score "
+                "each by a model without its customer",
+                "pass a later split, or leave max_error_rate out",
+            )
         chance[here] = _fit(matrix[~here], label[~here]).predict_proba(matrix[here])[:, 1]
     return chance
 

@@ -18,7 +18,7 @@ from touchpoint_lib._checks import (
     fail,
 )
 from touchpoint_lib.campaigns._data import read_codes
-from touchpoint_lib.campaigns._events import check_present, moments
+from touchpoint_lib.campaigns._events import check_present, end_of, moments
 from touchpoint_lib.timing._columns import as_moment
 
 __all__ = ["demand_index"]
@@ -72,7 +72,8 @@ def demand_index(
         period_index (the demand of a day in the period, over that of a day on average) and
         region_index (the demand of the region over that of a region on average). ``attrs``: spread
         (by region, the posterior mean of the standard deviation of its true ratios), dispersion,
-        level, freq, since, until, outside (orders before ``since`` or after ``until``).
+        level, freq, since, until, orders (that count), value (the column, None for orders), outside
+        (orders before ``since`` or after ``until``).
 
     Raises
     ------
@@ -123,7 +124,8 @@ def demand_index(
     """
     check_choice("freq", freq, ["M", "Q", "W"])
     check_number("level", level, gt=0, lt=1)
-    columns = [name for name in (value, region) if isinstance(name, str)]
+    columns = [] if value is None else [value]
+    columns += [region] if isinstance(region, str) else []
     check_columns(
         orders,
         ["customer_id", "time", *columns],
@@ -135,9 +137,8 @@ def demand_index(
     check_present("orders", orders, "customer_id")
     time = pd.Series(moments("orders", orders, "time"), index=orders.index, name="time")
     start = time.min().normalize() if since is None else as_moment("since", since, time)
-    end = time.max().normalize() if until is None else as_moment("until", until, time)
-    if end == end.normalize():
-        end = end + pd.Timedelta(days=1) - pd.Timedelta("1us")
+    last = time.max().normalize() if until is None else until
+    end = end_of(last, pd.DatetimeIndex(time), "time")
     if start >= end:
         raise fail(f"since is {start}, until {end}", "pass since before until")
     inside = ((time >= start) & (time <= end)).to_numpy()
@@ -198,8 +199,8 @@ def demand_index(
         ("region", share[0], np.full(shape[0], 1 / shape[0]), row),
     ):
         error = reach * np.sqrt(dispersion * part * (1 - part) / total)
-        for end_of, bound in (("", part), ("_low", part - error), ("_high", part + error)):
-            table[f"{name}_index{end_of}"] = (np.maximum(bound, 0.0) / weight)[place]
+        for side, bound in (("", part), ("_low", part - error), ("_high", part + error)):
+            table[f"{name}_index{side}"] = (np.maximum(bound, 0.0) / weight)[place]
     table.attrs = {
         "spread": dict(zip(labels, spread.tolist(), strict=True)),
         "dispersion": dispersion,
@@ -207,6 +208,8 @@ def demand_index(
         "freq": freq,
         "since": str(start),
         "until": str(end),
+        "orders": len(known),
+        "value": value,
         "outside": int((~inside).sum()),
     }
     return table

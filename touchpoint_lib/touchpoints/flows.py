@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from touchpoint_lib._checks import IntArray, check_number, fail
-from touchpoint_lib.campaigns._events import end_of
+from touchpoint_lib._checks import FloatArray, IntArray, check_number, fail
+from touchpoint_lib.campaigns._events import end_of, first_of
 from touchpoint_lib.metrics._shared import wilson_interval
 from touchpoint_lib.touchpoints.stages import check_history
 
@@ -43,7 +43,8 @@ def stage_flows(
         The stage in which a whole month makes a customer lost; None for none.
     until : date or time, optional
         The last moment observed (a date: to its end): a month that is not over by then is left out.
-        By default that of ``history.attrs``, else the last start of a stage.
+        By default that of ``history.attrs``, behind which it cannot lie; without one there, the
+        last start of a stage.
     level : float
         Of the intervals, in (0, 1).
 
@@ -58,8 +59,8 @@ def stage_flows(
     Raises
     ------
     InputError
-        If the history cannot be one, a stage is called start or lost, a customer has no group, or
-        no whole month is in the log.
+        If the history cannot be one, a stage is called start or lost, a customer has no group,
+        ``until`` lies behind that of the history, or no whole month is in the log.
 
     Examples
     --------
@@ -99,14 +100,13 @@ def _steps(
     for name in (START, LOST):
         if name in stages:
             raise fail(f"a stage is called {name!r}", "rename it: the flows have such a node")
-    if asleep is not None and asleep not in stages:
+    if asleep is not None and asleep not in list(stages):
         raise fail(
             f"asleep is {asleep!r}, which is no stage",
             f"the stages are {', '.join(map(repr, stages))}; pass None for none",
         )
     start = pd.DatetimeIndex(history["start"]).as_unit("us")
-    known = history.attrs.get("until") if until is None else until
-    months = _months(start, end_of(known, start, "start"))
+    months = _months(start, _end(history, start, until))
     who, ids = pd.factorize(history["customer_id"], sort=True)
     code = history["stage"].cat.codes.to_numpy(dtype=np.int64) + 1
     sleeping = (history["stage"] == asleep).to_numpy(dtype=bool)
@@ -129,6 +129,19 @@ def _steps(
             before = now
 
     return [START, *stages, LOST], ids, walk()
+
+
+def _end(history: pd.DataFrame, start: pd.DatetimeIndex, until: Any) -> pd.Timestamp:
+    """Return the last moment observed."""
+    known = history.attrs.get("until")
+    end = end_of(known if until is None else until, start, "start")
+    # Behind its end a history would say that everybody stays where he was.
+    if known is not None and end > (last := end_of(known, start, "start")):
+        raise fail(
+            f"until is {end}, history ends at {last}",
+            "pass an earlier until, or make the history up to then",
+        )
+    return end
 
 
 def _months(start: pd.DatetimeIndex, end: pd.Timestamp) -> pd.DatetimeIndex:
@@ -155,8 +168,8 @@ def _groups(group: pd.Series | None, ids: Any) -> tuple[IntArray, list[Any]]:
     own = group.reindex(ids)
     if own.isna().any():
         raise fail(
-            f"customer {own.index[own.isna()][0]!r} has no group ({int(own.isna().sum()):,} such "
-            "customers)",
+            f"customer {first_of(own.index, own.isna())} has no group "
+            f"({int(own.isna().sum()):,} such customers)",
             "label all of them, or leave the others out of history",
         )
     label, groups = pd.factorize(own, sort=True)
@@ -282,8 +295,7 @@ def flow_difference(
         table[f"months_{place + 1}"] = n.astype(np.int64)
         table[f"moved_{place + 1}"] = k.astype(np.int64)
         table[f"share_{place + 1}"] = share
-        with np.errstate(invalid="ignore"):
-            bounds.append((share, *wilson_interval(k / effect, n / effect, level)))
+        bounds.append((share, *_bounds(k / effect, n / effect, level)))
     (share_1, low_1, high_1), (share_2, low_2, high_2) = bounds
     gap = share_2 - share_1
     table["difference"] = gap
@@ -291,3 +303,11 @@ def flow_difference(
     table["high"] = gap + np.hypot(high_2 - share_2, share_1 - low_1)
     table.attrs = {"groups": groups, "level": level}
     return table
+
+
+def _bounds(k: FloatArray, n: FloatArray, level: float) -> tuple[FloatArray, FloatArray]:
+    """Return Wilson's bounds of shares k / n, NaN where n is 0."""
+    low, high = np.full(len(n), np.nan), np.full(len(n), np.nan)
+    there = n > 0
+    low[there], high[there] = wilson_interval(k[there], n[there], level)
+    return low, high

@@ -55,7 +55,9 @@ def contact_paths(
         customers with so many orders, share_low and share_high (Wilson's interval); median_days
         from the first touch to the order (NaN without a contact); touches, the mean number of
         contacts. ``attrs`` holds number, window, level, customers (with so many orders), fewer
-        (customers of ``orders`` with fewer) and paths (different ones, with "(no contact)").
+        (customers of ``orders`` with fewer), early (of the customers, those with days of their
+        window before the first row of ``contacts``, of which nothing is known) and paths
+        (different ones, with "(no contact)").
 
     Raises
     ------
@@ -136,6 +138,7 @@ def contact_paths(
         "level": float(level),
         "customers": n,
         "fewer": len(count) - n,
+        "early": int(journeys.early[wanted].sum()),
         "paths": len(example) + int(none > 0),
     }
     return table

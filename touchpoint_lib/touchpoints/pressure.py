@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from touchpoint_lib._checks import check_integer, check_number, check_values, fail
+from touchpoint_lib._checks import check_columns, check_integer, check_number, check_values
 from touchpoint_lib.touchpoints._pressure_caps import find_caps
 from touchpoint_lib.touchpoints._pressure_effects import drawn_lots, effects_table
 from touchpoint_lib.touchpoints._pressure_log import PressureLog, read_log
@@ -38,7 +38,8 @@ class ContactPressure:
     effects : DataFrame
         From the random holdout, in the same classes: channel, recent, n_contacted, n_held_out,
         orders and margin that one contact adds in the window, each with _low and _high, and reason:
-        why they are NaN, "" where they are not.
+        why any of them is NaN, "" where none is (all bounds are, where nobody differs). Campaigns
+        with fewer than two contacts in an arm of the class are not counted.
     curve : DataFrame
         A row a channel and number ``n`` of recent contacts, "(all)" for the channels that count
         together: effect (margin that the (n + 1)-th contact adds), cost, unsubscribe (probability),
@@ -55,7 +56,8 @@ class ContactPressure:
     cap : int or None
         That of "(all)"; None where it is not identified.
     kappa, kappa_low, kappa_high : float
-        By which the log of the effect falls with each recent contact; NaN where not identified.
+        By which the log of the effect falls with each recent contact; NaN where not identified,
+        or no channel has lots at two numbers of recent contacts.
     over : DataFrame
         Customers with more than ``cap`` contacts in the ``days`` days up to ``until``: customer_id,
         contacts, over (contacts above the cap); most contacts first. Empty without a cap.
@@ -99,18 +101,19 @@ class ContactPressure:
         row = self.caps.iloc[-1]
         if self.cap is None:
             return f"No cap is identified: {row['reason']}."
+        many = f"{self.cap} {'contact' if self.cap == 1 else 'contacts'} in {self.days:g} days"
+        pays = "pays" if self.cap == 1 else "pay"
         said = {
-            "limit": f"Up to {self.cap} contacts in {self.days:g} days pay.",
-            "no limit seen": f"{self.cap} contacts in {self.days:g} days pay, and more were hardly "
-            "ever tried.",
+            "limit": f"Up to {many} {pays}.",
+            "no limit seen": f"{many} {pays}, and more were hardly ever tried.",
             "stop": "No contact pays: stop.",
-            "not proven": f"{self.cap} contacts in {self.days:g} days are the best guess, but that "
-            "a contact pays, or does not, is not proven.",
+            "not proven": f"The best guess is {many}, but that a contact pays, or does not, is not "
+            "proven.",
         }[row["verdict"]]
         return (
-            f"{said} Interval of the best number: {row['cap_low']} to {row['cap_high']}. "
-            f"{self.n_over:,} of {self.n_recent:,} customers contacted in the last {self.days:g} "
-            f"days had more."
+            f"{said} {100 * self.level:g} % interval of the best number: {row['cap_low']} to "
+            f"{row['cap_high']}. {self.n_over:,} of {self.n_recent:,} customers contacted in the "
+            f"last {self.days:g} days had more."
         )
 
     def __repr__(self) -> str:
@@ -173,7 +176,7 @@ def contact_pressure(
         Days that count as recent, in (0, 36525].
     counted : sequence, optional
         Channels whose contacts press on the customer; all by default. The cap of all is that of
-        these channels, in the mix in which they were used.
+        these channels as far as they are identified, in the mix in which they were used.
     classes : int
         Tables have classes of 0, 1, ..., ``classes`` - 1 and ``classes`` or more recent contacts.
     response : str, optional
@@ -209,7 +212,8 @@ def contact_pressure(
     Lovell), which leaves the effect as it is and narrows the interval, and minimises the sum of
     squares over theta and kappa, each channel weighted by the inverse of its variance. Its interval
     are percentiles of 2,000 fits to sums drawn with their covariance by customer, so that kappa at
-    its bound of 0 or hardly known at all does no harm. Rates have Wilson's intervals on the
+    its bound of 0 or hardly known at all does no harm. More than 100 recent contacts are taken for
+    100 there. Rates have Wilson's intervals on the
     effective number of cases, n over the design effect of customers (Kish).
 
     The margin is taken as it is, not orders times a mean margin: a coupon that came with the
@@ -261,8 +265,7 @@ def contact_pressure(
         named=named,
         until=until,
     )
-    if margin not in orders.columns:
-        raise fail(f"orders has no column {margin!r}", "name what an order earns: margin=")
+    check_columns(orders, [margin], "orders", "name what an order earns: margin=")
     check_values(margin, orders[margin], index=orders.index)
     drawn = drawn_lots(log, window, margin)
     found = find_caps(

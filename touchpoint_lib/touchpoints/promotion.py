@@ -11,6 +11,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from touchpoint_lib._checks import check_number, fail
+from touchpoint_lib.campaigns._events import end_of
 from touchpoint_lib.campaigns.effects import evaluate_campaign
 from touchpoint_lib.campaigns.money import CampaignCosts
 from touchpoint_lib.touchpoints._promotion_contacts import (
@@ -19,13 +20,15 @@ from touchpoint_lib.touchpoints._promotion_contacts import (
     OUTCOMES,
     read_contacts,
 )
-from touchpoint_lib.touchpoints._promotion_orders import end_of, priced_orders
+from touchpoint_lib.touchpoints._promotion_orders import priced_orders
 from touchpoint_lib.touchpoints._promotion_shares import Shares
 
 __all__ = ["PromotionEffect", "promotion_dependence", "promotion_effect"]
 
 #: Flagged is who is more likely promotion-driven than not.
 _LIKELY = 0.5
+#: Arms that differ before the contacts with a smaller p were not made by lots.
+NO_LOTS = 0.001
 _EFFECTS = [
     "by", "segment", "outcome", "n_contacted", "n_held_out", "mean_contacted", "mean_held_out",
     "effect", "standard_error", "ci_low", "ci_high", "p_value",
@@ -109,7 +112,7 @@ def promotion_dependence(
     line = check_number("promotion", promotion, gt=0, lt=1)
     check_number("level", level, gt=0, lt=1)
     priced = priced_orders(orders, list_amount, amount)
-    end = end_of(until, priced["time"])
+    end = end_of(until, pd.DatetimeIndex(priced["time"]), "time")
     known = priced[priced["time"] <= end]
     if len(known) == 0:
         raise fail(f"orders has no row up to {end}", "pass a later until")
@@ -176,7 +179,7 @@ class PromotionEffect:
     verdict : str
         Do coupons move promotion-driven customers to more orders than the others? "confirmed" where
         the interval of the difference in orders is above 0, "refuted" where it is below, else
-        "not known".
+        "not known"; so it is as well where ``before_p`` is below 0.001.
     before_p : float
         p of the same comparison on all orders before the contacts, on which they had no effect:
         where it is tiny, no lots decided who was held out. NaN where all have the same.
@@ -199,6 +202,8 @@ class PromotionEffect:
 
     def __repr__(self) -> str:
         row = self.differences.loc["orders"]
+        if np.isnan(row["difference"]):
+            return f"PromotionEffect({self.verdict}: the orders of a group are not estimated)"
         return (
             f"PromotionEffect({self.verdict}: promotion-driven customers gain "
             f"{row['difference']:+.3g} orders a contact more than others in {self.window:g} days, "
@@ -347,13 +352,15 @@ def promotion_effect(
     )
     differences = _differences(table, found.interactions, data, level)
     low, high = differences.loc["orders", ["ci_low", "ci_high"]].to_numpy(dtype=np.float64)
+    before_p = float(found.placebo["p_value"].iloc[0])
+    verdict = "confirmed" if low > 0 else "refuted" if high < 0 else "not known"
     return PromotionEffect(
         effects=table[_EFFECTS],
         differences=differences,
         money=_money(table),
         strata=read.strata,
-        verdict="confirmed" if low > 0 else "refuted" if high < 0 else "not known",
-        before_p=float(found.placebo["p_value"].iloc[0]),
+        verdict="not known" if before_p < NO_LOTS else verdict,
+        before_p=before_p,
         window=float(window),
         level=float(level),
     )

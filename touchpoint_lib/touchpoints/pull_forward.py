@@ -24,6 +24,14 @@ from touchpoint_lib.touchpoints._promotion_orders import ORDERS_REMEDY
 
 __all__ = ["pull_forward"]
 
+#: What is found of each campaign and group, besides counts.
+_FOUND = [
+    *("effect_window", "effect_window_low", "effect_window_high"),
+    *("effect_end", "effect_end_low", "effect_end_high"),
+    *("change", "change_low", "change_high"),
+    *("pulled_forward", "pulled_low", "pulled_high"),
+]
+
 
 def pull_forward(
     contacts: pd.DataFrame,
@@ -68,10 +76,11 @@ def pull_forward(
         a customer) with _low and _high, change (effect_end - effect_window) with change_low and
         change_high, pulled_forward (- change / effect_window: 0.6 is three fifths gone, below 0 it
         grew on) and pulled_low and pulled_high (Fieller: without end where the effect at
-        ``window`` may be 0). pulled_forward is NaN where that effect is not above 0, and intervals
-        where nobody's orders differ. ``attrs``: window, end (days), level, outside (contacts of no
-        campaign), without_coupons (campaigns) and unclassed (contacts of customers not in
-        ``driven``, which the groups leave out).
+        ``window`` may be 0). pulled_forward is NaN where that effect is not above 0, its interval
+        where it is clearly below 0, intervals where nobody's orders differ, and all but the counts
+        where less than two were contacted or held out: the effect is not identified. ``attrs``:
+        window, end (days), level, outside (contacts of no campaign), without_coupons (campaigns)
+        and unclassed (contacts of customers not in ``driven``, which the groups leave out).
 
     Raises
     ------
@@ -127,8 +136,19 @@ def pull_forward(
     for name in chosen:
         mine = (people["stratum"] == name).to_numpy()
         for label, mask in masks.items():
+            chosen_rows = people[mine & mask]
+            held_out = int((chosen_rows["arm"] == "held out").sum())
+            row = {
+                "stratum": name,
+                "group": label,
+                "n_contacted": len(chosen_rows) - held_out,
+                "n_held_out": held_out,
+            }
+            if min(row["n_contacted"], held_out) < 2:
+                rows.append(row | dict.fromkeys(_FOUND, np.nan))
+                continue
             course = cumulative_effect(
-                people[mine & mask],
+                chosen_rows,
                 orders,
                 arm="arm",
                 control="held out",
@@ -139,7 +159,7 @@ def pull_forward(
                 until=until,
                 level=level,
             )
-            rows.append({"stratum": name, "group": label} | _pulled(course, level))
+            rows.append(row | _pulled(course, level))
     table = pd.DataFrame(rows)
     table.attrs = {
         "window": hold,
@@ -156,7 +176,7 @@ def _pulled(course: pd.DataFrame, level: float) -> dict[str, float]:
     """Return the effects at the window and at the end, and the share that is gone."""
     found = course.attrs["comparison"]
     last = course.iloc[-1]
-    row = {"n_contacted": last["n_treated"], "n_held_out": last["n_control"]}
+    row = {}
     for name, source in (("effect_window", "effect_window"), ("effect_end", "effect_days")):
         for end in ("", "_low", "_high"):
             row[name + end] = found[source + end]
@@ -168,6 +188,9 @@ def _pulled(course: pd.DataFrame, level: float) -> dict[str, float]:
     covariance = (early**2 + late**2 - change**2) / 2
     height, left = found["effect_window"], found["effect_days"]
     low, high = _fieller(left, height, late**2, early**2, covariance, reach)
+    if height <= 0 and np.isfinite(low):
+        # A share of what was not gained says nothing.
+        low = high = np.nan
     return row | {
         "pulled_forward": 1 - left / height if height > 0 else np.nan,
         "pulled_low": 1 - high,

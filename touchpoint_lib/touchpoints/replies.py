@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from touchpoint_lib._checks import FloatArray, IntArray, check_integer, check_number, fail
-from touchpoint_lib.campaigns._events import History, moments
+from touchpoint_lib.campaigns._events import History, end_of, moments
 from touchpoint_lib.metrics._shared import ratio, wilson_interval
 from touchpoint_lib.touchpoints._care_read import (
     DAY,
@@ -19,7 +19,6 @@ from touchpoint_lib.touchpoints._care_read import (
     check_times,
     hours_between,
     labels_of,
-    last_moment,
     refuse,
     stars_of,
 )
@@ -97,10 +96,13 @@ class ReplyTimes:
 
     def __repr__(self) -> str:
         row = self.replies.loc["negative"]
+        replied = (
+            f", {row['within_share']:.1%} replied to within {self.limit_hours:g} hours "
+            f"({self.level:.0%}: {row['within_low']:.1%} to {row['within_high']:.1%})"
+        )
         return (
-            f"ReplyTimes({row['n']:,.0f} negative reviews, {row['within_share']:.1%} replied to "
-            f"within {self.limit_hours:g} hours ({row['within_low']:.1%} to "
-            f"{row['within_high']:.1%}); {len(self.waiting):,} wait)"
+            f"ReplyTimes({row['n']:,.0f} negative reviews{replied if row['n'] else ''}; "
+            f"{len(self.waiting):,} wait)"
         )
 
     def _repr_html_(self) -> str:
@@ -158,8 +160,8 @@ def reply_times(
     ------
     InputError
         If a column is missing or not of its kind, ids repeat, times are missing or of several
-        zones, a reply is before its review, no review is followed to its landmark, or none to the
-        end of its window.
+        zones, a reply is before its review, no review is followed to its landmark, none to the end
+        of its window, or the customer of such a review has no order.
 
     Notes
     -----
@@ -207,7 +209,7 @@ def reply_times(
     check_number("level", level, gt=0, lt=1)
     stars = check_integer("negative", negative, ge=1)
     frame, bought = _read_replies(reviews, orders)
-    end = last_moment(until, orders["time"])
+    end = end_of(until, pd.DatetimeIndex(orders["time"]), "time")
     inside = (frame["time"] <= end).to_numpy()
     n_after = int((~inside).sum())
     frame = frame[inside]

@@ -85,6 +85,9 @@ def stage_history(
     3 1997-06-16  half asleep          2
     """
     bought = check_log("orders", orders)
+    if not isinstance(model, PurchaseModel) or not hasattr(model, "unit_"):
+        what = "a class" if isinstance(model, type) else f"a {type(model).__name__}"
+        raise fail(f"model is {what}, not fitted", "pass a fitted ModifiedBetaGeoModel")
     if model.unit_ not in UNIT_DAYS:
         raise fail(f"model has the unit {model.unit_!r}", 'fit it in days ("D") or weeks ("W")')
     last = end_of(until, bought, "time")
@@ -161,13 +164,14 @@ def stage_at(history: pd.DataFrame, contacts: pd.DataFrame) -> pd.Series:
     -------
     Series
         On the index of ``contacts``, named stage: the category that holds at the moment, missing
-        where the customer is in none (no order up to it).
+        where the customer is in none (no order up to it). Behind the end of the history it is the
+        last stage that is known there, though silence went on: make it with a later ``until``.
 
     Raises
     ------
     InputError
-        If a column is missing or not of its kind, a customer has two stages from one moment on, or
-        no customer of ``contacts`` is in ``history``.
+        If a column is missing or not of its kind, a customer has two stages at one moment, a stage
+        ends before it starts, or no customer of ``contacts`` is in ``history``.
 
     Examples
     --------
@@ -223,4 +227,28 @@ def check_history(history: Any) -> pd.DatetimeIndex:
             f"customer {first_of(history['customer_id'], twice)} has two stages from one moment on",
             "keep one of them",
         )
+    _check_spells(history, start.asi8)
     return start
+
+
+def _check_spells(history: pd.DataFrame, start: IntArray) -> None:
+    """Raise where a stage ends before it starts, or behind the start of the customer's next."""
+    known = history["end"].notna().to_numpy()
+    end = pd.DatetimeIndex(history["end"]).as_unit("us").asi8
+    end = np.where(known, end, np.iinfo(np.int64).max)
+    if (end < start).any():
+        raise fail(
+            f"a stage of customer {first_of(history['customer_id'], end < start)} ends before it "
+            "starts",
+            "correct start and end of history",
+        )
+    who = pd.factorize(history["customer_id"])[0]
+    order = np.lexsort((start, who))
+    both = np.zeros(len(history), dtype=np.bool_)
+    both[order[:-1]] = (np.diff(who[order]) == 0) & (end[order[:-1]] > start[order[1:]])
+    if both.any():
+        raise fail(
+            f"customer {first_of(history['customer_id'], both)} has two stages at one moment "
+            f"({int(both.sum()):,} such stages)",
+            "let a stage end where the next one starts",
+        )
