@@ -271,6 +271,12 @@ def test_bad_input_is_refused(credit, matrix, truth, shop, paid):
     less.attrs = credit.attrs
     with pytest.raises(InputError, match="matrix has the channel 'sms', credit does not"):
         credit_chart_data(less, matrix)
+    for part in (credit.drop(index="(no contact)"), credit[["touches"]]):
+        part.attrs = credit.attrs
+        with pytest.raises(
+            InputError, match=r"credit lacks the row '\(no contact\)' or the column"
+        ):
+            credit_chart_data(part, matrix)
     with pytest.raises(InputError, match="truth is no Series"):
         credit_chart_data(credit, matrix, truth.to_frame())
     with pytest.raises(InputError, match="truth is no Series"):

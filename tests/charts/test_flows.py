@@ -89,6 +89,7 @@ ONE = flows_of(
 
 def test_the_data_are_the_last_months_of_the_flows(flows):
     data = stage_sankey_data(flows, months=2)
+    pd.testing.assert_frame_equal(stage_sankey_data(flows, months=2.0), data)  # type: ignore[arg-type]
     assert sorted(set(data["month"])) == ["2025-10", "2025-11"]
     last = sorted(flows["month"].unique())[-2:]
     kept = flows[flows["month"].isin(last)].reset_index(drop=True)

@@ -171,21 +171,23 @@ def test_all_verdicts_are_told():
     )
     assert pressure_curve_verdict(data) == (
         "Of all channels that count, a contact with no recent one is worth 3.00 (95%: 2.50 to "
-        "3.50) within 30 days; up to 2 contacts in 30 days pay (best number 1 to 3), and 12 of "
-        "1,234 customers contacted in the last 30 days had more. Channel by channel, contacts pay "
-        "up to the cap by sms (cap 1: 1 to 2); as many as were tried pay by email (cap 2: 2 to 2); "
-        "not even the first pays by chat (cap 0: 0 to 0); whether any pays is not proven for "
-        "social (cap 1: 0 to 2). Not identified: page (nobody was held out)."
+        "3.50) within 30 days; up to 2 contacts in 30 days pay (best number 1 to 3 or more), and "
+        "12 of 1,234 customers contacted in the last 30 days had more. Channel by channel, "
+        "contacts pay up to the cap by sms (cap 1: 1 to 2); as many as were tried pay by email "
+        "(cap 2: 2 or more); not even the first pays by chat (cap 0: 0 to 0); whether any "
+        "pays is not proven for social (cap 1: 0 to 2 or more). Not identified: page (nobody was "
+        "held out)."
     )
     assert title_of(pressure_curve(data, "x")) == (
-        "Up to 2 contacts in 30 days pay (best number 1 to 3). Bands are 95% intervals"
+        "Up to 2 contacts in 30 days pay (best number 1 to 3 or more). Bands are 95% intervals"
     )
     notes = [note.text for note in pressure_curve(data, "x").layout.annotations]
     for told in (
-        "cap 2 (1 to 3)",
-        "no limit up to 2 (2 to 2)",
+        "cap 2 (1 to 3 or more)",
+        "cap 1 (1 to 2)",
+        "no limit up to 2 (2 or more)",
         "stop: cap 0 (0 to 0)",
-        "not proven: best 1 (0 to 2)",
+        "not proven: best 1 (0 to 2 or more)",
     ):
         assert told in notes
 

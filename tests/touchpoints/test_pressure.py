@@ -537,6 +537,12 @@ def test_the_statement_names_the_level(found):
     assert f". 95 % interval of the best number: {found.caps['cap_low'].iloc[-1]} to" in (
         found.statement
     )
+    tried = (found.curve["channel"] == "(all)").sum()
+    assert (found.caps["cap_high"].iloc[-1] == tried) == (" or more. " in found.statement)
+    short = dataclasses.replace(
+        found, curve=found.curve[found.curve["n"] < found.caps["cap_high"].iloc[-1]]
+    )
+    assert f" to {found.caps['cap_high'].iloc[-1]} or more. " in short.statement
     other = dataclasses.replace(found, level=0.9, cap=1)
     assert " 1 contact in 30 days pays." in other.statement
     assert "90 % interval" in other.statement

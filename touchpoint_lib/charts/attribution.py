@@ -283,6 +283,11 @@ def _check_credit(credit: Any) -> Mapping[Any, Any]:
             f"credit is no result of attribution_credit (a {type(credit).__name__})",
             "pass what attribution_credit returned, with its attrs",
         )
+    if NO_CONTACT not in credit.index or not {*RULES} & {*credit.columns}:
+        raise fail(
+            f"credit lacks the row {NO_CONTACT!r} or the column of a rule",
+            "pass what attribution_credit returned, whole",
+        )
     if credit.attrs["value"] is not None:
         raise fail(
             f"credit is of {credit.attrs['value']}, not of orders",

@@ -50,7 +50,7 @@ def stage_sankey_data(flows: pd.DataFrame, months: int = 3) -> pd.DataFrame:
     """
     names = ("group", "month", "source", "target", "customers", "share")
     check_columns(flows, names, "flows", "make it with stage_flows(...)")
-    check_integer("months", months, ge=1)
+    months = check_integer("months", months, ge=1)
     groups = flows["group"].unique()
     if len(groups) != 1:
         raise fail(

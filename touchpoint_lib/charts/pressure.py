@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -104,7 +104,7 @@ def pressure_curve_verdict(data: pd.DataFrame) -> str:
         From `pressure_curve_data`.
     """
     about = data.attrs
-    whole, *single = data.drop_duplicates("channel").to_dict("records")
+    whole, *single = _channels(data)
     if whole["verdict"] == "not identified":
         says = [f"No cap of all channels is identified: {whole['reason']}."]
     else:
@@ -231,8 +231,7 @@ def _add_curve(
         yref="y domain",
         yanchor="top",
         xanchor="right" if at > (len(part) - 1) / 2 else "left",
-        text=f"{_CAPS[first['verdict']]} {first['cap']} "
-        f"({first['cap_low']} to {first['cap_high']})",
+        text=f"{_CAPS[first['verdict']]} {first['cap']} ({_range(_channels(part)[0])})",
         showarrow=False,
         font={"size": 11, "color": GREYS[0]},
         row=row,
@@ -269,7 +268,7 @@ def _add_reason(figure: go.Figure, reason: str, row: int, col: int, wide: int) -
 
 def _curve_title(data: pd.DataFrame) -> str:
     about = data.attrs
-    whole = data.iloc[0]
+    whole = _channels(data)[0]
     bars = f"Bands are {about['level']:.0%} intervals"
     if whole["verdict"] == "not identified":
         return f"No cap of all channels is identified: {whole['reason']}. {bars}"
@@ -277,7 +276,21 @@ def _curve_title(data: pd.DataFrame) -> str:
     return f"{told[0].upper()}{told[1:]}. {bars}"
 
 
-def _cap(row: Mapping[Any, Any] | pd.Series, about: Mapping[Any, Any]) -> str:
+def _channels(data: pd.DataFrame) -> list[dict[Hashable, Any]]:
+    """Return what is told of each channel, with the largest number that was tried."""
+    tried = data["channel"].map(data.groupby("channel")["n"].count())
+    return data.assign(tried=tried).drop_duplicates("channel").to_dict("records")
+
+
+def _range(row: Mapping[Any, Any]) -> str:
+    """Return the interval of the best number, open where the numbers that were tried end."""
+    low, high = row["cap_low"], row["cap_high"]
+    if high < row["tried"]:
+        return f"{low} to {high}"
+    return f"{high} or more" if low == high else f"{low} to {high} or more"
+
+
+def _cap(row: Mapping[Any, Any], about: Mapping[Any, Any]) -> str:
     """Return the best number of contacts of all channels, and how sure that is."""
     cap, days = row["cap"], f"{about['days']:g} days"
     contacts = counted(cap, "contact", "contacts")
@@ -288,11 +301,11 @@ def _cap(row: Mapping[Any, Any] | pd.Series, about: Mapping[Any, Any]) -> str:
         "stop": "no contact pays",
         "not proven": f"whether contacts pay is not proven; the best guess is {cap} in {days}",
     }[row["verdict"]]
-    return f"{said} (best number {row['cap_low']} to {row['cap_high']})"
+    return f"{said} (best number {_range(row)})"
 
 
 def _named(row: Mapping[Any, Any]) -> str:
-    return f"{row['channel']} (cap {row['cap']}: {row['cap_low']} to {row['cap_high']})"
+    return f"{row['channel']} (cap {row['cap']}: {_range(row)})"
 
 
 def _value(row: Mapping[Any, Any], level: float) -> str:

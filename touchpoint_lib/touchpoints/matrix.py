@@ -245,7 +245,7 @@ def touchpoint_matrix(
     >>> history = tp.stage_history(paid, model)
     >>> matrix = tp.touchpoint_matrix(shop.contacts, paid, history, window=90)
     >>> matrix
-    TouchpointMatrix(6 channels; cells: not known 25, not identified 6, gains 1, loses 1)
+    TouchpointMatrix(6 channels; cells: not known 19, not identified 13, gains 1)
     >>> sms = matrix.table[(matrix.table["channel"] == "sms") & (matrix.table["by"] == "")]
     >>> sms[["orders_per_1000", "orders_low", "orders_high"]].round(0).to_dict("records")
     [{'orders_per_1000': 37.0, 'orders_low': 9.0, 'orders_high': 66.0}]

@@ -50,8 +50,9 @@ class ContactPressure:
     caps : DataFrame
         A row a channel, and a last one for "(all)": channel, counted, verdict, reason, cap
         (触达上限, the number of contacts in ``days`` days with the largest expected value),
-        cap_low, cap_high, first (value of a contact with no recent one) with first_low and
-        first_high, best (value of ``cap`` contacts) with best_low and best_high. See
+        cap_low, cap_high (neither above the numbers that were tried, those of ``curve``: an
+        interval that ends there is open), first (value of a contact with no recent one) with
+        first_low and first_high, best (value of ``cap`` contacts) with best_low and best_high. See
         `contact_pressure` for the verdicts.
     cap : int or None
         That of "(all)"; None where it is not identified.
@@ -103,6 +104,9 @@ class ContactPressure:
             return f"No cap is identified: {row['reason']}."
         many = f"{self.cap} {'contact' if self.cap == 1 else 'contacts'} in {self.days:g} days"
         pays = "pays" if self.cap == 1 else "pay"
+        # Of more contacts than were tried nothing is known.
+        tried = int((self.curve["channel"] == row["channel"]).sum())
+        more = " or more" if row["cap_high"] == tried else ""
         said = {
             "limit": f"Up to {many} {pays}.",
             "no limit seen": f"{many} {pays}, and more were hardly ever tried.",
@@ -112,8 +116,8 @@ class ContactPressure:
         }[row["verdict"]]
         return (
             f"{said} {100 * self.level:g} % interval of the best number: {row['cap_low']} to "
-            f"{row['cap_high']}. {self.n_over:,} of {self.n_recent:,} customers contacted in the "
-            f"last {self.days:g} days had more."
+            f"{row['cap_high']}{more}. {self.n_over:,} of {self.n_recent:,} customers contacted in "
+            f"the last {self.days:g} days had more."
         )
 
     def __repr__(self) -> str:
