@@ -179,14 +179,13 @@ def test_the_verdict_names_what_is_credited_for_nothing():
         row("sms", 50, 40, 45, 20, 70, truth=80.0),
     )
     assert credit_chart_verdict(data) == (
-        "Each of 2 rules credits 600 of 1,000 orders to contacts of the 30 days before, out of "
-        "400 contacts in all; by the random holdout the 300 that can be judged added 60 within 90 "
-        "days (between -50 and 170, the sums of the bounds). Of the channels whose interval "
-        "holds 0, email has the most credit: 180 to 200 orders by rule, beside 20.0 (95%: -30.0 "
-        "to 70.0) added (truth 15.0). Not identified is what was added where page (nobody was "
-        "held out) has a credit of 250 to 300 orders by rule. Of 6 credits to channels that can "
-        "be judged, 2 lie within the interval. In truth all contacts added 105, social nothing, "
-        "for 80 to 100 orders by rule; the truth lies in 2 of 3 intervals."
+        "2 rules credit 600 of 1,000 orders to contacts of the 30 days before (400 in all); by "
+        "the random holdout the 300 that can be judged added 60 within 90 days (between -50 and "
+        "170, the sums of the bounds). Of 6 credits to channels that can be judged 2 lie within "
+        "the interval: email gets 180 to 200 orders by rule and added 20.0 (95%: -30.0 to 70.0; "
+        "not clear of 0); page gets 250 to 300 orders by rule and is not identified (nobody was "
+        "held out). In truth all contacts added 105, social nothing, for a credit of 80 to 100 "
+        "orders by rule; the truth lies in 2 of 3 intervals."
     )
     assert title_of(credit_chart(data, "x")) == (
         "600 orders are credited to contacts; by the random holdout the 300 that can be judged "
@@ -197,19 +196,19 @@ def test_the_verdict_names_what_is_credited_for_nothing():
 def test_the_verdict_without_truth_and_with_one_rule():
     data = made(row("sms", 50, 50, 45, 20, 70, method="adjusted"), rules=["last"], n=250)
     assert credit_chart_verdict(data) == (
-        "The rule 'last' credits 600 of 1,000 orders to contacts of the 30 days before, out of "
-        "250 contacts in all; by the matrix the 100 that can be judged added 45.0 within 90 days "
-        "(between 20.0 and 70.0, the sums of the bounds). Of 1 credit to channels that can be "
-        "judged, 1 lies within the interval; the credit is of 250 contacts, the matrix of 100."
+        "The rule 'last' credits 600 of 1,000 orders to contacts of the 30 days before (250 in "
+        "all); by the matrix the 100 that can be judged added 45.0 within 90 days (between 20.0 "
+        "and 70.0, the sums of the bounds). Of 1 credit to channels that can be judged 1 lies "
+        "within the interval."
     )
 
 
 def test_the_verdict_where_nothing_is_identified():
     data = made(row("page", 250, 250))
     assert credit_chart_verdict(data) == (
-        "Each of 2 rules credits 600 of 1,000 orders to contacts of the 30 days before, out of "
-        "100 contacts in all; what contacts added is not identified. Not identified is what was "
-        "added where page (nobody was held out) has a credit of 250 orders."
+        "2 rules credit 600 of 1,000 orders to contacts of the 30 days before (100 in all); what "
+        "contacts added is not identified. No credit can be judged: page gets 250 orders and is "
+        "not identified (nobody was held out)."
     )
     figure = credit_chart(data, "x")
     json.loads(figure.to_json(), parse_constant=refuse)

@@ -76,6 +76,12 @@ def test_the_figure_is_plain_stable_and_names_its_source(found):
     assert f"<b>{SAFE[:4]}" in figure.layout.annotations[0].text
 
 
+def test_a_level_between_whole_percent_is_told_as_it_is():
+    data = charts.campaign_effects_data(evaluated(level=0.995), "spend")
+    assert "(99.5%: " in charts.campaign_effects_verdict(data)
+    assert title_of(charts.campaign_effects(data, "x")).endswith("Bars are 99.5% intervals")
+
+
 def test_the_data_are_those_of_the_evaluation(found):
     data = charts.campaign_effects_data(found, "spend")
     table = found.to_frame()

@@ -122,7 +122,7 @@ def test_where_hardly_anybody_had_no_recent_contact_the_sentence_says_so():
     )
     says = pressure_rates_verdict(data)
     assert says.startswith("From the fewest contacts in the 30 days before to the most")
-    assert "clearly lower for sms (30.0% at 1 to 10.0% at 2)" in says
+    assert "purchase within 45 days is clearly lower for sms (30.0% at 1 to 10.0% at 2). " in says
 
 
 def test_a_column_of_panels_has_one_scale_with_room_for_what_is_sure():
@@ -148,11 +148,11 @@ def test_the_verdict_says_which_rates_differ_and_that_they_are_no_effect():
         }
     )
     assert pressure_rates_verdict(data) == (
-        "From no contact in the 30 days before to the most that 30 contacts had, the rates are, by "
-        "intervals of 95% that do not meet: response: clearly higher for sms (10.0% to 20.0% at "
-        "1); purchase within 45 days: clearly lower for sms (30.0% to 10.0% at 1), not clearly "
-        "different for chat. These rates describe who was contacted; they are no effect of the "
-        "contacts before."
+        "From no contact in the 30 days before to the most that 30 contacts had, by intervals of "
+        "95%, response is clearly higher for sms (10.0% to 20.0% at 1); purchase within 45 days is "
+        "clearly lower for sms (30.0% to 10.0% at 1); 1 rate of a channel is not clearly "
+        "different. These rates describe who was contacted; they are no effect of the contacts "
+        "before."
     )
 
 

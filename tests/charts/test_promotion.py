@@ -149,13 +149,12 @@ def test_the_sentence_tells_shares_and_what_the_flag_misses():
     money = pd.Series([10.0] * 6 + [20.0, 20.0])
     data = promotion_shares_data(table, money)
     assert promotion_shares_verdict(data) == (
-        "By their orders up to 2025-05-31, 2 of 8 customers (25.0%) are flagged as "
-        "promotion-driven: more likely than not 60% or more of their orders are on discount. They "
-        "make 50.0% of the orders, 100.0% of the orders "
-        "on discount and 40.0% of the money. By the probabilities 25% (95%: 0% to 74%) of the "
-        "flagged are not, and 0% (95%: 0% to 0%) of those who are go unflagged (2 customers are "
-        "expected to buy 60% or more on discount). Who was offered nothing else looks the same: "
-        "what coupons do to them only a holdout tells."
+        "2 of 8 customers (25.0%) are flagged as promotion-driven by their orders up to "
+        "2025-05-31 (more likely than not 60% or more of them are on discount), and make 50.0% of "
+        "the orders, 100.0% of the orders on discount and 40.0% of the money. By the probabilities "
+        "25% (95%: 0% to 74%) of the flagged are not, and 0% (95%: 0% to 0%) of the 2 expected go "
+        "unflagged. Who was offered nothing else looks the same: only a holdout tells what coupons "
+        "do to them."
     )
     assert title_of(promotion_shares(data, "x")) == (
         "2 of 8 customers are flagged as promotion-driven (60% or more on discount)"
@@ -314,10 +313,9 @@ def test_the_sentence_confirms_and_tells_profit_by_group_and_stage():
     assert promotion_effects_verdict(data) == (
         "Confirmed: promotion-driven customers order more for coupons than others; in 21 days "
         "1,000 contacts of campaigns with coupons add 150 orders of theirs and 50 of others, a "
-        "difference of 100 (95%: 40 to 160). Profit of 1,000 contacts: promotion-driven 1,050 "
-        "(95%: 1,040 to 1,060); others 5.0 (95%: -5.0 to 15.0), not clear of 0; stage awake (the "
-        "normal cycle) -250 (95%: -260 to -240); stage drowsy 5.0 (95%: -5.0 to 15.0), not clear "
-        "of 0; stage asleep -50.0 without an interval; stage odd unknown."
+        "difference of 100 (95%: 40 to 160). Profit of 1,000 contacts is 1,050 (95%: 1,040 to "
+        "1,060) with the promotion-driven, 5.0 (95%: -5.0 to 15.0; not clear of 0) with others, "
+        "-250 (95%: -260 to -240) in the normal cycle (awake) and not clear of 0 at 3 other stages."
     )
     assert title_of(promotion_effects(data, "x")) == (
         "Confirmed: promotion-driven customers order more for coupons than others: +100 (95%: +40 "
@@ -355,14 +353,15 @@ def test_the_sentence_never_says_more_than_the_interval(verdict, bounds, start):
 
 
 def test_the_sentence_warns_where_no_lots_decided_and_names_what_is_left_out():
-    data = made(before_p=1e-6, left_out={"sms: spring": "no coupons", "email": "less than two"})
+    left_out = {"sms: spring": "no coupons", "email": "less than two", "chat": "no coupons"}
+    data = made(before_p=1e-6, left_out=left_out)
     says = promotion_effects_verdict(data)
     start = (
         "Not to be trusted: contacted and held-out customers differed before the contacts "
         "(p < .001), so no lots decided. "
     )
     assert says.startswith(f"{start}In 21 days 1,000 contacts of campaigns with coupons add 150 ")
-    assert says.endswith("; left out: sms: spring (no coupons) and email (less than two).")
+    assert says.endswith("; left out: sms: spring and chat (no coupons) and email (less than two).")
     assert says.count(". ") == 2
     assert "Confirmed" not in says
     assert title_of(promotion_effects(data, "x")) == (
@@ -396,6 +395,22 @@ def test_what_was_left_out_comes_with_its_reason(shop, paid, table):
     assert all(reason for reason in left_out.values())
     assert set(data["segment_by"]) == {"", "group"}
     assert "the normal cycle" not in promotion_effects_verdict(data)
+
+
+def test_a_stage_that_is_clear_of_0_is_named():
+    data = made(
+        effect_rows("stage", "drowsy", (90.0, 900.0, 300.0, -400.0)),
+        effect_rows("stage", "awake", (None, None, None, None)),
+        effect_rows("stage", "asleep", (0.0, 0.0, 0.0, -50.0), half=None),
+    )
+    says = promotion_effects_verdict(data)
+    assert says.endswith(
+        ", unknown in the normal cycle (awake), -400 (95%: -410 to -390) with drowsy ones and not "
+        "clear of 0 at 1 other stage."
+    )
+    bare = made()
+    bare.loc[bare["segment"] == "others", ["ci_low", "ci_high"]] = NAN
+    assert promotion_effects_verdict(bare).endswith(" and 5.00 (no interval) with others.")
 
 
 def test_markup_in_stages_stays_text(found):

@@ -182,6 +182,7 @@ def test_the_head_of_the_report(shop, made):
     cells = matrix.table[matrix.table["by"] == "stage"]
     gains = int((cells["result"] == "gains").sum())
     assert head.tiles[2].value == f"{gains} of {len(cells)}"
+    assert head.tiles[3].interval == f"95%: {pressure.best_range}"
     counted = whole["opportunities"].sum(), whole["held_out"].sum()
     assert head.provenance["Opportunities"] == f"{counted[0]:,} ({counted[1]:,} held out)"
     assert head.provenance["Left out: window not over"] == f"{matrix.left_out['window not over']:,}"

@@ -534,18 +534,22 @@ def test_a_test_account_with_a_thousand_contacts_changes_nothing_and_costs_nothi
 
 
 def test_the_statement_names_the_level(found):
-    assert f". 95 % interval of the best number: {found.caps['cap_low'].iloc[-1]} to" in (
-        found.statement
-    )
-    tried = (found.curve["channel"] == "(all)").sum()
-    assert (found.caps["cap_high"].iloc[-1] == tried) == (" or more. " in found.statement)
-    short = dataclasses.replace(
-        found, curve=found.curve[found.curve["n"] < found.caps["cap_high"].iloc[-1]]
-    )
-    assert f" to {found.caps['cap_high'].iloc[-1]} or more. " in short.statement
-    other = dataclasses.replace(found, level=0.9, cap=1)
+    assert f". 95% interval of the best number: {found.best_range}. " in found.statement
+    other = dataclasses.replace(found, level=0.995, cap=1)
     assert " 1 contact in 30 days pays." in other.statement
-    assert "90 % interval" in other.statement
+    assert "99.5% interval" in other.statement
+
+
+def test_the_best_number_is_open_where_the_numbers_that_were_tried_end(found):
+    low, high = found.caps[["cap_low", "cap_high"]].iloc[-1]
+    tried = (found.curve["channel"] == "(all)").sum()
+    assert low < high
+    assert found.best_range == f"{low} to {high}" + " or more" * int(high == tried)
+    short = dataclasses.replace(found, curve=found.curve[found.curve["n"] < high])
+    assert short.best_range == f"{low} to {high} or more"
+    sure = short.caps.assign(cap_low=high)
+    assert dataclasses.replace(short, caps=sure).best_range == f"{high} or more"
+    assert dataclasses.replace(found, cap=None).best_range == ""
 
 
 def test_too_few_held_out_is_said():

@@ -83,7 +83,7 @@ def bounded(
     if not np.isfinite(values[1:]).all():
         return amounts([values[0], *among], unit, signed=signed)[0] + unit_words(unit)
     one, least, most, *_ = amounts([*values, *among], unit, signed=signed)
-    return f"{one}{unit_words(unit)} ({level:.0%}: {least} to {most})"
+    return f"{one}{unit_words(unit)} ({100 * level:g}%: {least} to {most})"
 
 
 def p_text(value: float) -> str:

@@ -146,43 +146,34 @@ def credit_chart_verdict(data: pd.DataFrame) -> str:
     about = data.attrs
     judged = data[data["low"].notna()]
     many = len(about["rules"])
-    who = f"Each of {many} rules" if many > 1 else f"The rule {about['rules'][0]!r}"
-    start = (
-        f"{who} credits {about['touched']:,} of {about['conversions']:,} orders to contacts of the "
-        f"{about['credit_window']:g} days before, out of "
-        f"{counted(about['n'], 'contact', 'contacts')} in all; {_added(data)}."
+    who = f"{many} rules credit" if many > 1 else f"The rule {about['rules'][0]!r} credits"
+    first = (
+        f"{who} {about['touched']:,} of {about['conversions']:,} orders to contacts of the "
+        f"{about['credit_window']:g} days before ({about['n']:,} in all); {_added(data)}."
     )
-    says = [start]
+    says = [first]
     unclear = judged[judged["state"] == "not known"].to_dict("records")
-    if unclear:
-        first = unclear[0]
-        more = f" (truth {amounts([first['truth']])[0]})" if np.isfinite(first["truth"]) else ""
-        says.append(
-            f"Of the channels whose interval holds 0, {first['channel']} has the most credit: "
-            f"{_credited(first, about)}, beside {_interval(first, about)} added{more}."
-        )
-    blind = [
-        f"{row['channel']} ({row['reason']}) has a credit of {_credited(row, about)}"
+    told = [
+        f"{row['channel']} gets {_credited(row, about)} and added "
+        f"{_interval(row, about).removesuffix(')')}; not clear of 0)"
+        for row in unclear[:1]
+    ]
+    told += [
+        f"{row['channel']} gets {_credited(row, about)} and is not identified ({row['reason']})"
         for row in data[data["low"].isna()].to_dict("records")
     ]
-    if blind:
-        says.append(f"Not identified is what was added where {joined(blind)}.")
     if len(judged):
         inside = sum(
             int(((judged["low"] <= judged[rule]) & (judged[rule] <= judged["high"])).sum())
             for rule in about["rules"]
         )
-        measured = int(data["contacts"].sum())
-        says.append(
-            f"Of {counted(len(judged) * many, 'credit', 'credits')} to channels that can be "
-            f"judged, {inside} {'lies' if inside == 1 else 'lie'} within the interval"
-            + (
-                f"; the credit is of {about['n']:,} contacts, the matrix of {measured:,}"
-                if measured != about["n"]
-                else ""
-            )
-            + "."
+        start = (
+            f"Of {counted(len(judged) * many, 'credit', 'credits')} to channels that can be judged "
+            f"{inside} {'lies' if inside == 1 else 'lie'} within the interval"
         )
+        says.append(f"{start}: {'; '.join(told)}." if told else f"{start}.")
+    elif told:
+        says.append(f"No credit can be judged: {'; '.join(told)}.")
     return " ".join([*says, *_truth_told(data, judged)])
 
 
@@ -219,7 +210,7 @@ def credit_chart(data: pd.DataFrame, source: str) -> go.Figure:
     known = data["low"].notna().to_numpy()
     judged = data[known]
     figure.add_scatter(
-        name=f"added ({about['level']:.0%})",
+        name=f"added ({100 * about['level']:g}%)",
         x=judged["added"].tolist(),
         y=beside[known].tolist(),
         error_x=error_bars(judged["added"], judged["low"], judged["high"], 8)
@@ -318,7 +309,7 @@ def _credited(row: Mapping[Any, Any], about: Mapping[Any, Any]) -> str:
 
 def _interval(row: Mapping[Any, Any], about: Mapping[Any, Any]) -> str:
     one, low, high = amounts([row["added"], row["low"], row["high"]])
-    return f"{one} ({about['level']:.0%}: {low} to {high})"
+    return f"{one} ({100 * about['level']:g}%: {low} to {high})"
 
 
 def _added(data: pd.DataFrame) -> str:
@@ -343,7 +334,7 @@ def _truth_told(data: pd.DataFrame, judged: pd.DataFrame) -> list[str]:
     if true.empty:
         return []
     nothing = [
-        f"{row['channel']} nothing, for {_credited(row, data.attrs)}"
+        f"{row['channel']} nothing, for a credit of {_credited(row, data.attrs)}"
         for row in true[true["truth"] == 0].to_dict("records")
     ]
     held = int(((judged["low"] <= judged["truth"]) & (judged["truth"] <= judged["high"])).sum())

@@ -255,4 +255,6 @@ def _claims_title(data: pd.DataFrame) -> str:
         return told
     worst = max(others, key=lambda row: abs(row["error"]))
     size = amounts([worst["effect"], truth], unit, signed=True)[0]
-    return f"{told}; {worst['claim']} claims {size}. Bars are {data.attrs['level']:.0%} intervals"
+    return (
+        f"{told}; {worst['claim']} claims {size}. Bars are {100 * data.attrs['level']:g}% intervals"
+    )

@@ -136,7 +136,7 @@ def effect_course(data: pd.DataFrame, source: str) -> go.Figure:
             end = about["window"] + about["cycle"]
             marks.append((end, f"one cycle later, day {end:g}"))
     _add_marks(figure, marks, float(data["day"].max()))
-    level = f"{about['level']:.0%}"
+    level = f"{100 * about['level']:g}%"
     figure.update_xaxes(
         title="Days since the contact<br>"
         f"dark: {level} interval of each day; light: {level} band of all days together"
@@ -284,7 +284,7 @@ def effect_looks(data: pd.DataFrame, source: str) -> go.Figure:
         range=[float(f"{end:.6g}") for end in (min(reach) - pad, max(reach) + pad)],
     )
     dates = pd.api.types.is_datetime64_any_dtype(data["look"])
-    level = f"{about['level']:.0%}"
+    level = f"{100 * about['level']:g}%"
     figure.update_xaxes(
         title=f"{'Day' if dates else 'Time'} of the look<br>dark: plain {level} interval of one "
         "look; light: confidence sequence, valid at all looks together"

@@ -342,6 +342,6 @@ def _money_title(whole: pd.DataFrame, about: Mapping[Any, Any]) -> str:
         for row in whole.to_dict("records")
     ]
     return (
-        f"Net profit from {about['outcome']}: {', '.join(parts)}. Bars are {about['level']:.0%} "
-        "intervals"
+        f"Net profit from {about['outcome']}: {', '.join(parts)}. Bars are "
+        f"{100 * about['level']:g}% intervals"
     )

@@ -292,7 +292,7 @@ def _title(data: pd.DataFrame) -> str:
         )
         for number, (row, size) in enumerate(zip(whole, sizes, strict=True))
     ]
-    bars = f"Bars are {about['level']:.0%} intervals"
+    bars = f"Bars are {100 * about['level']:g}% intervals"
     if about["method"] == "before_after":
         return f"Change of {about['outcome']} since before, no effect: {', '.join(parts)}. {bars}"
     against = f" against {about['control']}"

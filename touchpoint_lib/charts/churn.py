@@ -183,7 +183,7 @@ def decile_plot(data: pd.DataFrame, source: str) -> go.Figure:
     name, low, high = _widest(data)
     title = (
         f"From {low['rate']:.0%} to {high['rate']:.0%} {data.attrs['event']} by class of {name}; "
-        f"the dashed line is all customers, bars are {data.attrs['level']:.0%} intervals"
+        f"the dashed line is all customers, bars are {100 * data.attrs['level']:g}% intervals"
     )
     # Below the title of the axis, whatever the height.
     finish(figure, title, source, data.attrs["n"], footer_at=round(-60 / (height - 190), 3))
@@ -257,7 +257,7 @@ def influence_chart_verdict(data: pd.DataFrame) -> str:
         From `influence_chart_data`.
     """
     known = data.attrs
-    level = f"{known['level']:.0%}"
+    level = f"{100 * known['level']:g}%"
     explained = (
         f"All indicators together explain {known['explained']:.0%} of the deviance of customers "
         f"the trees have not seen ({level}: {known['explained_low']:.0%} to "
@@ -363,7 +363,7 @@ def _widest(data: pd.DataFrame) -> tuple[str, dict[Any, Any], dict[Any, Any]]:
 
 def _told(row: dict[Any, Any], data: pd.DataFrame) -> str:
     level = data.attrs["level"]
-    return f"{row['rate']:.0%} ({level:.0%}: {row['rate_low']:.0%} to {row['rate_high']:.0%})"
+    return f"{row['rate']:.0%} ({100 * level:g}%: {row['rate_low']:.0%} to {row['rate_high']:.0%})"
 
 
 def _range(row: dict[Any, Any]) -> str:

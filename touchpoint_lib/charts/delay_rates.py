@@ -163,7 +163,7 @@ def delay_rates(data: pd.DataFrame, source: str) -> go.Figure:
         if not np.isnan(share)
     ]
     title = (
-        f"{'; '.join(told)}. Bars are {about['level']:.0%} intervals"
+        f"{'; '.join(told)}. Bars are {100 * about['level']:g}% intervals"
         if told
         else f"There is no case to judge the rules on among {about['n']:,} {about['what']}"
     )
@@ -226,4 +226,6 @@ def _beside(first: Mapping[Any, Any], other: Mapping[Any, Any], words: _Words) -
 
 
 def _bounded(row: Mapping[Any, Any], name: str, level: float) -> str:
-    return f"{row[name]:.0%} ({level:.0%}: {row[f'{name}_low']:.0%} to {row[f'{name}_high']:.0%})"
+    return (
+        f"{row[name]:.0%} ({100 * level:g}%: {row[f'{name}_low']:.0%} to {row[f'{name}_high']:.0%})"
+    )

@@ -257,7 +257,7 @@ def reminder_curves_verdict(data: pd.DataFrame) -> str:
         low, high = int(group["remind_after"].min()), int(group["remind_after"].max())
         when = f"at minute {low:,}" if low == high else f"between minute {low:,} and {high:,}"
         says.append(f"{when} where the limit is {limit:,} minutes")
-    level = f"{about['level']:.0%}"
+    level = f"{100 * about['level']:g}%"
     share = kinds["at_reminder"]
     told = [
         f"{row['at_reminder']:.0%} ({level}: {row['at_reminder_low']:.0%} to "
@@ -433,6 +433,6 @@ def _finish_panels(
     figure.update_yaxes(tickformat=".0%", range=[0, 1.04])
     inner = _PANEL * rows
     truth = "; dotted: the truth" if "truth" in data else ""
-    legend = f"{title}; bands are {data.attrs['level']:.0%} intervals{truth}"
+    legend = f"{title}; bands are {100 * data.attrs['level']:g}% intervals{truth}"
     finish(figure, legend, source, data.attrs["n_all"], footer_at=round(-62 / inner, 3))
     return figure.update_layout(height=inner + 190, margin={"t": 100, "b": 90})

@@ -59,7 +59,7 @@ def share_told(row: Mapping[Any, Any], name: str, level: float) -> str:
     told = f"{row[name]:.1%}"
     if np.isnan(row[f"{name}_low"]):
         return told
-    return f"{told} ({level:.0%}: {row[f'{name}_low']:.1%} to {row[f'{name}_high']:.1%})"
+    return f"{told} ({100 * level:g}%: {row[f'{name}_low']:.1%} to {row[f'{name}_high']:.1%})"
 
 
 def demand_map_data(table: pd.DataFrame) -> pd.DataFrame:
@@ -139,7 +139,7 @@ def demand_map_verdict(data: pd.DataFrame) -> str:
         says += f"{counted(len(found), 'is', 'are')} exceptional: {lead}{told}"
     else:
         says += (
-            f"none is exceptional: every interval of {level:.0%} holds what region and {word} "
+            f"none is exceptional: every interval of {100 * level:g}% holds what region and {word} "
             "alone explain"
         )
     top = max(data.to_dict("records"), key=lambda row: row["period_index"])
@@ -367,7 +367,7 @@ def _cell(row: Mapping[Any, Any], level: float) -> str:
 def _index(row: Mapping[Any, Any], name: str, level: float, unit: str = "") -> str:
     """Return an index with its interval."""
     bounds = f"{row[f'{name}_low']:.2f} to {row[f'{name}_high']:.2f}"
-    return f"{row[name]:.2f}{unit} ({level:.0%}: {bounds})"
+    return f"{row[name]:.2f}{unit} ({100 * level:g}%: {bounds})"
 
 
 def _percent(row: Mapping[Any, Any]) -> str:

@@ -266,7 +266,7 @@ def flow_shifts_verdict(data: pd.DataFrame) -> str:
     if not sure:
         return (
             f"No monthly move of {second} differs clearly from {first}: every interval of "
-            f"{data.attrs['level']:.0%} holds 0."
+            f"{100 * data.attrs['level']:g}% holds 0."
         )
     told = [
         f"from {row['source']} to {row['target']} by {_points(row['difference'], '+')} points "
@@ -275,8 +275,8 @@ def flow_shifts_verdict(data: pd.DataFrame) -> str:
     ]
     return (
         f"Compared with {first}, customers of {second} move {joined(told)} a month; the other "
-        f"{len(data) - len(sure)} intervals of {data.attrs['level']:.0%} hold 0. By chance alone "
-        f"some {(1 - data.attrs['level']) * len(data):.1f} of {len(data)} would not."
+        f"{len(data) - len(sure)} intervals of {100 * data.attrs['level']:g}% hold 0. By chance "
+        f"alone some {(1 - data.attrs['level']) * len(data):.1f} of {len(data)} would not."
     )
 
 

@@ -172,7 +172,7 @@ def path_bars(data: pd.DataFrame, source: str) -> go.Figure:
     if len(named):
         first = named.iloc[0]
         title += f"; the path that leads is {first['path']} with {first['share']:.1%}"
-    title += f". Bars with {about['level']:.0%} intervals"
+    title += f". Bars with {100 * about['level']:g}% intervals"
     return finish_high(figure, title, source, about["customers"], LINE * len(data) + 24, right=150)
 
 

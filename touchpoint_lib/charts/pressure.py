@@ -20,7 +20,7 @@ from touchpoint_lib.charts._forest import (
 from touchpoint_lib.charts._style import ACCENT, BASELINE, GREYS, text
 from touchpoint_lib.charts.lifetime import error_bars
 from touchpoint_lib.charts.timing import counted
-from touchpoint_lib.touchpoints.pressure import ContactPressure
+from touchpoint_lib.touchpoints.pressure import ContactPressure, number_range
 
 _BAND = "rgba(0, 114, 178, 0.18)"
 #: Height of a panel.
@@ -269,7 +269,7 @@ def _add_reason(figure: go.Figure, reason: str, row: int, col: int, wide: int) -
 def _curve_title(data: pd.DataFrame) -> str:
     about = data.attrs
     whole = _channels(data)[0]
-    bars = f"Bands are {about['level']:.0%} intervals"
+    bars = f"Bands are {100 * about['level']:g}% intervals"
     if whole["verdict"] == "not identified":
         return f"No cap of all channels is identified: {whole['reason']}. {bars}"
     told = _cap(whole, about)
@@ -284,10 +284,7 @@ def _channels(data: pd.DataFrame) -> list[dict[Hashable, Any]]:
 
 def _range(row: Mapping[Any, Any]) -> str:
     """Return the interval of the best number, open where the numbers that were tried end."""
-    low, high = row["cap_low"], row["cap_high"]
-    if high < row["tried"]:
-        return f"{low} to {high}"
-    return f"{high} or more" if low == high else f"{low} to {high} or more"
+    return number_range(row["cap_low"], row["cap_high"], row["tried"])
 
 
 def _cap(row: Mapping[Any, Any], about: Mapping[Any, Any]) -> str:
@@ -310,7 +307,7 @@ def _named(row: Mapping[Any, Any]) -> str:
 
 def _value(row: Mapping[Any, Any], level: float) -> str:
     one, low, high = amounts([row[name] for name in _BOUNDED])
-    return f"{one} ({level:.0%}: {low} to {high})"
+    return f"{one} ({100 * level:g}%: {low} to {high})"
 
 
 def _hover(row: Mapping[Any, Any], level: float) -> str:

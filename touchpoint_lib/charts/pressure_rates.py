@@ -13,6 +13,7 @@ from touchpoint_lib._checks import fail
 from touchpoint_lib.charts._forest import finish_high, joined, shortened, significant
 from touchpoint_lib.charts._style import ACCENT, GREYS, text
 from touchpoint_lib.charts.lifetime import error_bars
+from touchpoint_lib.charts.timing import counted
 from touchpoint_lib.touchpoints.pressure import ContactPressure
 
 _BOUNDED = ("value", "low", "high")
@@ -90,10 +91,9 @@ def pressure_rates_verdict(data: pd.DataFrame) -> str:
     data : DataFrame
         From `pressure_rates_data`.
     """
-    says, firsts = [], set()
+    told, firsts, unclear = [], set(), 0
     for rate, rows in data.groupby("rate", sort=False):
         sides: dict[str, list[str]] = {"lower": [], "higher": []}
-        unclear = []
         for channel, part in rows.groupby("channel", sort=False):
             full = part[part["n"] >= _FEW]
             if len(full) < 2:
@@ -101,28 +101,27 @@ def pressure_rates_verdict(data: pd.DataFrame) -> str:
             first, last = full.iloc[0], full.iloc[-1]
             firsts.add(str(first["recent"]))
             at = "" if first["recent"] == "0" else f" at {first['recent']}"
-            told = f"{channel} ({first['value']:.1%}{at} to {last['value']:.1%} at "
-            told += f"{last['recent']})"
+            one = f"{channel} ({first['value']:.1%}{at} to {last['value']:.1%} at {last['recent']})"
             if last["high"] < first["low"]:
-                sides["lower"].append(told)
+                sides["lower"].append(one)
             elif last["low"] > first["high"]:
-                sides["higher"].append(told)
+                sides["higher"].append(one)
             else:
-                unclear.append(str(channel))
+                unclear += 1
         name = _RATES[str(rate)].format(window=data.attrs["window"]).lower()
-        parts = [f"clearly {side} for {joined(told)}" for side, told in sides.items() if told]
-        if unclear:
-            parts.append(f"not clearly different for {joined(unclear)}")
-        if parts:
-            says.append(f"{name}: {', '.join(parts)}")
+        told += [
+            f"{name} is clearly {side} for {joined(ones)}" for side, ones in sides.items() if ones
+        ]
     end = "These rates describe who was contacted; they are no effect of the contacts before."
-    if not says:
+    if not told and not unclear:
         return f"No channel has two classes of {_FEW} contacts to compare. {end}"
+    if unclear:
+        rates = counted(unclear, "rate of a channel is", "rates of channels are")
+        told.append(f"{rates} not clearly different")
     return (
         f"From {'no contact' if firsts <= {'0'} else 'the fewest contacts'} in the "
-        f"{data.attrs['days']:g} days before to the most that {_FEW} contacts had, the rates are, "
-        f"by intervals of {data.attrs['level']:.0%} that do not meet: "
-        f"{'; '.join(says)}. {end}"
+        f"{data.attrs['days']:g} days before to the most that {_FEW} contacts had, by "
+        f"intervals of {100 * data.attrs['level']:g}%, {'; '.join(told)}. {end}"
     )
 
 
@@ -185,7 +184,7 @@ def pressure_rates(data: pd.DataFrame, source: str) -> go.Figure:
         )
     title = (
         f"Rates by contacts in the {about['days']:g} days before: a description, no effect. Bars "
-        f"are {about['level']:.0%} intervals, pale ones of fewer than {_FEW} contacts"
+        f"are {100 * about['level']:g}% intervals, pale ones of fewer than {_FEW} contacts"
     )
     return finish_high(figure, title, source, about["n"], inner, right=30, head=26)
 
@@ -208,7 +207,7 @@ def _add_rates(
             marker={"color": colour, "size": 6},
             customdata=[
                 f"{text(one['channel'])}, {one['recent']} recent: {one['value']:.1%} "
-                f"({about['level']:.0%}: {one['low']:.1%} to {one['high']:.1%})<br>"
+                f"({100 * about['level']:g}%: {one['low']:.1%} to {one['high']:.1%})<br>"
                 f"{one['n']:,} contacts"
                 for one in rows.to_dict("records")
             ],

@@ -155,10 +155,12 @@ def promotion_shares_verdict(data: pd.DataFrame) -> str:
     about = data.attrs
     flagged = int(data["driven"].sum())
     who = f"{flagged:,} of {counted(about['n'], 'customer', 'customers')}"
-    line = f"{about['promotion']:.0%}"
-    expected = f"{about['expected']:,.0f} customers are expected to buy {line} or more on discount"
+    line = f"{100 * about['promotion']:g}%"
     if not flagged:
-        return f"None of {counted(about['n'], 'customer', 'customers')} is flagged; {expected}."
+        return (
+            f"None of {counted(about['n'], 'customer', 'customers')} is flagged; "
+            f"{about['expected']:,.0f} customers are expected to buy {line} or more on discount."
+        )
     shares = about["shares"]
     makes = [
         f"{share:.1%} of the {_SHARES[name]}"
@@ -167,12 +169,11 @@ def promotion_shares_verdict(data: pd.DataFrame) -> str:
     ]
     error, omission = (_rate(about, name) for name in ("error_rate", "omission_rate"))
     return (
-        f"By their orders up to {about['until'][:10]}, {who} ({shares['customers']:.1%}) are "
-        f"flagged as promotion-driven: more likely than not {line} or more of their orders are on "
-        f"discount. They make {joined(makes)}. By the "
-        f"probabilities {error} of the flagged are not, and {omission} of those who are go "
-        f"unflagged ({expected}). Who was offered nothing else looks the same: what coupons do to "
-        "them only a holdout tells."
+        f"{who} ({shares['customers']:.1%}) are flagged as promotion-driven by their orders up to "
+        f"{about['until'][:10]} (more likely than not {line} or more of them are on discount), and "
+        f"make {joined(makes)}. By the probabilities {error} of the flagged are not, and "
+        f"{omission} of the {about['expected']:,.0f} expected go unflagged. Who was offered "
+        "nothing else looks the same: only a holdout tells what coupons do to them."
     )
 
 
@@ -248,7 +249,7 @@ def promotion_shares(data: pd.DataFrame, source: str) -> go.Figure:
     flagged = int(data["driven"].sum())
     title = (
         f"{flagged:,} of {counted(about['n'], 'customer', 'customers')} are flagged as "
-        f"promotion-driven ({about['promotion']:.0%} or more on discount)"
+        f"promotion-driven ({100 * about['promotion']:g}% or more on discount)"
     )
     return legend_on_top(
         finish_high(figure, title, source, about["n"], 300, right=50, head=64)
@@ -342,22 +343,16 @@ def promotion_effects_verdict(data: pd.DataFrame) -> str:
         From `promotion_effects_data`.
     """
     about = data.attrs
-    level = about["level"]
-    profit = data[data["quantity"] == "profit"]
-    rows = profit[profit["segment_by"] == "group"].to_dict("records")
-    told = [f"{row['segment']} {_earned(row, level)}" for row in rows]
-    stages = profit[profit["segment_by"] == "stage"].to_dict("records")
-    for row in sorted(stages, key=lambda row: row["segment"] != _NORMAL):
-        note = " (the normal cycle)" if row["segment"] == _NORMAL else ""
-        told.append(f"stage {row['segment']}{note} {_earned(row, level)}")
-    earned = f"Profit of 1,000 contacts: {'; '.join(told)}"
     added = _added(data)
     if about["before_p"] < NO_LOTS:
-        says = f"{_no_lots(about)}. {added[0].upper()}{added[1:]}. {earned}"
+        says = f"{_no_lots(about)}. {added[0].upper()}{added[1:]}. {_profits(data)}"
     else:
-        says = f"{_VERDICTS[about['verdict']]}; {added}. {earned}"
+        says = f"{_VERDICTS[about['verdict']]}; {added}. {_profits(data)}"
     if about["left_out"]:
-        why = joined([f"{name} ({reason})" for name, reason in about["left_out"].items()])
+        reasons: dict[str, list[str]] = {}
+        for name, reason in about["left_out"].items():
+            reasons.setdefault(reason, []).append(name)
+        why = joined([f"{joined(names)} ({reason})" for reason, names in reasons.items()])
         says += f"; left out: {why}"
     return f"{says}."
 
@@ -402,7 +397,7 @@ def promotion_effects(data: pd.DataFrame, source: str) -> go.Figure:
     elif np.isfinite(about["difference"]):
         apart = bounded(about, "difference", about["level"], signed=True)
         title += f": {apart} orders of 1,000 contacts"
-    title += f". Bars are {about['level']:.0%} intervals"
+    title += f". Bars are {100 * about['level']:g}% intervals"
     return panels.finish(title, source, about["n"], right=80)
 
 
@@ -457,7 +452,30 @@ def _money(money: Any, customers: pd.Index) -> FloatArray:
 def _rate(about: Mapping[Any, Any], name: str) -> str:
     """Return a rate that the probabilities promise."""
     one, low, high = (about[f"{name}{end}"] for end in _ENDS)
-    return f"{one:.0%} ({about['level']:.0%}: {low:.0%} to {high:.0%})"
+    return f"{one:.0%} ({100 * about['level']:g}%: {low:.0%} to {high:.0%})"
+
+
+def _profits(data: pd.DataFrame) -> str:
+    """Return the profit from both groups, and from the stages where it is clear of 0."""
+    level = data.attrs["level"]
+    profit = data[data["quantity"] == "profit"]
+    groups = profit[profit["segment_by"] == "group"].to_dict("records")
+    told = [
+        f"{_earned(row, level)} with {'the ' * (row['segment'] == DRIVEN)}{row['segment']}"
+        for row in groups
+    ]
+    stages = profit[profit["segment_by"] == "stage"].to_dict("records")
+    unclear = 0
+    for row in sorted(stages, key=lambda row: row["segment"] != _NORMAL):
+        if row["segment"] == _NORMAL:
+            told.append(f"{_earned(row, level)} in the normal cycle ({_NORMAL})")
+        elif row["ci_low"] > 0 or row["ci_high"] < 0:
+            told.append(f"{_earned(row, level)} with {row['segment']} ones")
+        else:
+            unclear += 1
+    if unclear:
+        told.append(f"not clear of 0 at {counted(unclear, 'other stage', 'other stages')}")
+    return f"Profit of 1,000 contacts is {joined(told)}"
 
 
 def _earned(row: Mapping[Any, Any], level: float) -> str:
@@ -466,8 +484,10 @@ def _earned(row: Mapping[Any, Any], level: float) -> str:
         return "unknown"
     told = bounded(row, "effect", level)
     if np.isnan(row["ci_low"]):
-        return f"{told} without an interval"
-    return told if row["ci_low"] > 0 or row["ci_high"] < 0 else f"{told}, not clear of 0"
+        return f"{told} (no interval)"
+    if row["ci_low"] > 0 or row["ci_high"] < 0:
+        return told
+    return f"{told.removesuffix(')')}; not clear of 0)"
 
 
 def _hover(row: Mapping[Any, Any], level: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -96,32 +97,25 @@ def complaint_rates_verdict(data: pd.DataFrame) -> str:
     """
     about = data.attrs
     level = about["level"]
-    whom = (
-        f"{counted(about['n'], 'delivery', 'deliveries')}, {about['n_actual']:,} with a negative "
-        f"review within {about['review_days']:g} days"
+    flag, rule, apart = data.to_dict("records")
+    told = [_flagged(row, level, bool(about["n_actual"])) for row in (flag, rule)]
+    says = (
+        f"Of {counted(about['n'], 'delivery', 'deliveries')}, {about['n_actual']:,} with a "
+        f"negative review within {about['review_days']:g} days, the flag {told[0]}; the rule "
+        f"{rule['rule']!r} {told[1]}."
     )
-    told: list[str] = []
-    for row in data[data["rule"] != "difference"].to_dict("records"):
-        name = f"the rule {row['rule']!r}" if told else "the flag"
-        if row["n_flagged"] == 0:
-            told.append(f"{name} takes none")
-            continue
-        says = f"{name} takes {row['n_flagged']:,.0f}, {share_told(row, 'error_rate', level)} of "
-        says += "them wrongly"
-        if about["n_actual"]:
-            says += f", and misses {share_told(row, 'omission_rate', level)} of the reviews"
-        told.append(says)
-    apart = [
-        f"its {word} by {clear_told(difference, level, f'{name}_rate', SHARE)}"
-        for difference in data[data["rule"] == "difference"].to_dict("records")
-        for word, name in (("error rate", "error"), ("omission rate", "omission"))
-        if np.isfinite(difference[f"{name}_rate"])
+    differs = [
+        f"{word} rate {clear_told(apart, level, f'{word}_rate', SHARE)}"
+        for word in ("error", "omission")
+        if np.isfinite(apart[f"{word}_rate"])
     ]
-    says = f"Of {whom}: {'; '.join(told)}."
-    now = f"{counted(about['n_now'], 'delivery is', 'deliveries are')} to be followed up now"
-    if apart:
-        now = f"The flag differs from the rule in {joined(apart)}: below 0 it is the better; {now}"
-    return f"{says} {now}. Many of the unhappy write nothing: a wrong flag may be one of them."
+    if differs:
+        says += f" The flag less the rule, below 0 it is the better: {joined(differs)}."
+    now = counted(about["n_now"], "delivery is", "deliveries are")
+    return (
+        f"{says} {now[:1].upper()}{now[1:]} to be followed up now; many of the unhappy write "
+        "nothing, so a wrong flag may be one of them."
+    )
 
 
 def complaint_rates(data: pd.DataFrame, source: str) -> go.Figure:
@@ -169,6 +163,14 @@ def complaint_rates(data: pd.DataFrame, source: str) -> go.Figure:
     return finish_high(figure, _complaint_title(data), source, about["n"], inner, right=60)
 
 
+def _flagged(row: Mapping[Any, Any], level: float, found: bool) -> str:
+    """Return what a flag takes, wrongly, and misses of what was there to be ``found``."""
+    if row["n_flagged"] == 0:
+        return "takes none"
+    says = f"takes {row['n_flagged']:,.0f}, {share_told(row, 'error_rate', level)} of them wrongly"
+    return f"{says}, and misses {share_told(row, 'omission_rate', level)}" if found else says
+
+
 def _complaint_title(data: pd.DataFrame) -> str:
     """Return what the flag does against the plain rule."""
     first, difference = data.iloc[0], data.iloc[-1]
@@ -186,7 +188,7 @@ def _complaint_title(data: pd.DataFrame) -> str:
     against = f"has {joined(told)} than" if told else "is not clearly apart from"
     return (
         f"The flag {against} the rule {data['rule'].iloc[1]!r}. Bars are "
-        f"{data.attrs['level']:.0%} intervals"
+        f"{100 * data.attrs['level']:g}% intervals"
     )
 
 
@@ -269,38 +271,36 @@ def reply_rates_verdict(data: pd.DataFrame) -> str:
     """
     about = data.attrs
     level, had = about["level"], []
-    replied = data[(data["part"] == "replied") & (data["n"] > 0)]
-    for kind, part in replied.groupby("reviews", sort=False):
-        within, none = part.to_dict("records")
-        had.append(
-            f"of {counted(within['n'], f'{kind} review', f'{kind} reviews')}, "
-            f"{share_told(within, 'value', level)} had a reply within {about['limit_hours']:g} "
-            f"hours and {share_told(none, 'value', level)} none within "
-            f"{about['landmark_days']:g} days"
-        )
+    within = data[(data["part"] == "replied") & (data["name"] == "within limit")]
+    for row in within[within["n"] > 0].to_dict("records"):
+        kind = f"{row['reviews']} review"
+        of = counted(row["n"], kind, f"{kind}s")
+        had.append(f"{share_told(row, 'value', level)} of {of}")
+    says = f"Within {about['limit_hours']:g} hours {joined(had)} had a reply"
     if about["n_waiting"]:
-        had.append(
-            f"{counted(about['n_waiting'], 'negative review waits', 'negative reviews wait')} for "
-            f"a reply, {about['n_overdue']:,} beyond the limit"
-        )
-    apart = []
-    for kind, part in data[data["part"] == "difference"].groupby("reviews", sort=False):
-        told = [
+        waits = counted(about["n_waiting"], "negative one waits", "negative ones wait")
+        says += f"; {waits} for one, {about['n_overdue']:,} beyond that"
+    apart = data[data["part"] == "difference"].to_dict("records")
+    if not apart:
+        return f"{says}."
+    told = [
+        (
             f"{clear_told(row, level, 'value', SHARE)} in the share that buys"
             if row["name"] == "bought"
             else f"{clear_told(row, level)} orders a review"
-            for row in part.to_dict("records")
-        ]
-        apart.append(f"{joined(told)} after {kind} ones")
-    says = "; ".join(had)
-    says = f"{says[0].upper()}{says[1:]}."
-    if apart:
-        says += (
-            f" In the {about['window']:g} days behind that, reviews replied to in time differ from "
-            f"others of the same stars and earlier orders by {', and by '.join(apart)}. This "
-            "describes who bought: nobody drew lots for replies, so it is no effect of them."
         )
-    return says
+        + f" after {row['reviews']} ones"
+        for row in apart
+        if row["value_low"] > 0 or row["value_high"] < 0
+    ]
+    unclear = len(apart) - len(told)
+    rest = f" ({counted(unclear, 'interval holds', 'intervals hold')} 0)" if unclear else ""
+    by = f"differ by {joined(told)}" if told else "do not differ clearly"
+    return (
+        f"{says}. Against others of the same stars and earlier orders, those replied to in time "
+        f"{by} in the {about['window']:g} days behind that{rest}. This describes who bought: "
+        "nobody drew lots for replies, so it is no effect of them."
+    )
 
 
 def reply_rates(data: pd.DataFrame, source: str) -> go.Figure:
@@ -351,5 +351,7 @@ def reply_rates(data: pd.DataFrame, source: str) -> go.Figure:
         if within["n"]
         else "There is no negative review"
     )
-    title += f"; who bought afterwards is a description. Bars are {about['level']:.0%} intervals"
+    title += (
+        f"; who bought afterwards is a description. Bars are {100 * about['level']:g}% intervals"
+    )
     return finish_high(figure, title, source, about["n"], inner, right=80, head=20)

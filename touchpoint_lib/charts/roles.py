@@ -169,5 +169,5 @@ def role_shares(data: pd.DataFrame, source: str) -> go.Figure:
     if unknown > 0:
         parts.append(f"the role of {unknown:.0%} is not known")
     title = "; ".join(parts if first["customers"] else parts[1:])
-    title = f"{title[0].upper()}{title[1:]}. Bars with {about['level']:.0%} intervals"
+    title = f"{title[0].upper()}{title[1:]}. Bars with {100 * about['level']:g}% intervals"
     return finish_high(figure, title, source, about["customers"], 2 * LINE * len(data), right=190)

@@ -156,7 +156,7 @@ def timing_frontier_verdict(data: pd.DataFrame, popular: str | None = None) -> s
 def _compared(data: pd.DataFrame, rows: dict[Any, dict[Any, Any]]) -> str:
     """Return the comparison of the best policy with fixed days."""
     about = data.attrs
-    level, many = f"{about['level']:.0%}", counted(len(rows), "policy", "policies")
+    level, many = f"{100 * about['level']:g}%", counted(len(rows), "policy", "policies")
     if about["n_lapsed"] == 0:
         return (
             f"None of the {about['n_spells']:,} spells lapsed: there is nobody to be found, and "
@@ -219,7 +219,7 @@ def timing_frontier(data: pd.DataFrame, source: str) -> go.Figure:
         For the footer.
     """
     about = data.attrs
-    level, line = f"{about['level']:.0%}", data[data["number"] == 0]
+    level, line = f"{100 * about['level']:g}%", data[data["number"] == 0]
     figure = go.Figure()
     shown = line[line["error_rate"].notna()]
     # A label at the end would not fit in.

@@ -149,7 +149,7 @@ def touchpoint_effects_verdict(data: pd.DataFrame) -> str:
     known = data[data["truth"].notna() & data["low"].notna()]
     held = int(((known["low"] <= known["truth"]) & (known["truth"] <= known["high"])).sum())
     end = f" The truth lies in {held} of {len(known)} intervals." if len(known) else ""
-    return f"{told[0].upper()}{told[1:]} (intervals of {level:.0%}).{end}"
+    return f"{told[0].upper()}{told[1:]} (intervals of {100 * level:g}%).{end}"
 
 
 def _told(row: dict[Any, Any]) -> str:

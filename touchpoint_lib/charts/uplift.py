@@ -408,7 +408,7 @@ def _policy_hover(row: Mapping[Any, Any], about: Mapping[Any, Any]) -> str:
 
 
 def _policy_title(data: pd.DataFrame) -> str:
-    bars = f"Bars are {data.attrs['level']:.0%} intervals"
+    bars = f"Bars are {100 * data.attrs['level']:g}% intervals"
     best = _best(data)
     everybody = data.loc[data["rule"] == "everybody", "value_per_1000"].iloc[0]
     size = amounts([everybody])[0]

@@ -119,7 +119,7 @@ class Influence:
             f"<p>{len(self.columns):,} columns in {len(self.groups):,} groups, of which "
             f"{int(self.groups['signal'].sum()):,} are above the noise; {self.n:,} rows of "
             f"{self.n_customers:,} customers; all columns together explain {self.explained:.1%} "
-            f"of the deviance ({self.level:.0%}: {self.explained_low:.1%} to "
+            f"of the deviance ({100 * self.level:g}%: {self.explained_low:.1%} to "
             f"{self.explained_high:.1%}). The first groups:</p>"
         )
         return says + self.groups.head(10).to_html(float_format=lambda value: f"{value:.4g}")

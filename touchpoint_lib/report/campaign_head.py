@@ -164,7 +164,7 @@ def _effect_tile(
     effect, low, high, *known = amounts(
         [row["effect"], row["ci_low"], row["ci_high"], *true], unit, signed=True
     )
-    bounds = f"{about['level']:.0%}: {low} to {high}"
+    bounds = f"{100 * about['level']:g}%: {low} to {high}"
     if np.isnan(row["ci_low"]):
         bounds = _NO_INTERVAL
     if known:
@@ -188,7 +188,7 @@ def _profit_tile(row: Mapping[Any, Any], level: float) -> Tile:
         f"{row['net_profit']:,.0f}",
         _NO_INTERVAL
         if np.isnan(row["net_profit_low"])
-        else f"{level:.0%}: {row['net_profit_low']:,.0f} to {row['net_profit_high']:,.0f}",
+        else f"{100 * level:g}%: {row['net_profit_low']:,.0f} to {row['net_profit_high']:,.0f}",
         f"margin {row['margin']:,.0f}, costs {spent:,.0f}",
     )
 

@@ -159,9 +159,9 @@ def reach_verdict(ranked: Influence, panel: pd.DataFrame) -> str:
     if np.isnan(carried.share):
         return "No column has any influence on customers that the trees have not seen."
     says = (
-        f"{carried.share:.0%} of the influence ({ranked.level:.0%}: {carried.share_low:.0%} to "
-        f"{carried.share_high:.0%}) lies with the {_counted(carried.n_columns, 'column')} beyond "
-        f"the {len(known)} of RFM"
+        f"{carried.share:.0%} of the influence ({100 * ranked.level:g}%: {carried.share_low:.0%} "
+        f"to {carried.share_high:.0%}) lies with the {_counted(carried.n_columns, 'column')} "
+        f"beyond the {len(known)} of RFM"
     )
     first = ranked.columns["group"] == ranked.groups.index[0]
     inside = [name for name in known if first[name]]

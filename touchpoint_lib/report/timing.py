@@ -90,7 +90,7 @@ def timing_headline(
     load = contact_load_data(calendar).attrs
     frontier = timing_frontier_data(result, omission)
     rows = frontier[frontier["number"] > 0].set_index("policy").to_dict("index")
-    row, level = rows[best], f"{result.level:.0%}"
+    row, level = rows[best], f"{100 * result.level:g}%"
     totals, days = load["totals"], calendar.attrs["days"]
     wasted = (
         f", {totals['expected_wasted']:,.0f} of them expected to be wasted"

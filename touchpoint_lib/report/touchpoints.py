@@ -221,7 +221,7 @@ def touchpoints_headline(
     """
     effects = touchpoint_effects_data(matrix, "orders", truth)
     cells = touchpoint_cells_data(matrix, "profit")
-    level = f"{matrix.level:.0%}"
+    level = f"{100 * matrix.level:g}%"
     tiles = []
     for row in effects[effects["state"] != "not identified"].head(2).to_dict("records"):
         known = [row["truth"]] if np.isfinite(row["truth"]) else []
@@ -252,7 +252,7 @@ def touchpoints_headline(
         Tile(
             f"Best number of contacts in {pressure.days:g} days",
             "not identified" if pressure.cap is None else f"{pressure.cap}",
-            "" if pressure.cap is None else f"{level}: {whole['cap_low']} to {whole['cap_high']}",
+            "" if pressure.cap is None else f"{level}: {pressure.best_range}",
             "" if pressure.n_over is None else f"{pressure.n_over:,} customers had more",
         )
     )

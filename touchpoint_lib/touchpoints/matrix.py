@@ -137,7 +137,7 @@ class TouchpointMatrix:
         out = ", ".join(f"{n:,} {why}" for why, n in self.left_out.items() if n)
         note = (
             f"Orders within {self.window:g} days of an opportunity, up to {self.until}; "
-            f"intervals of {self.level:.0%}."
+            f"intervals of {100 * self.level:g}%."
         )
         return f"{shown}<p>{html.escape(note + (f' Left out: {out}.' if out else ''))}</p>"
 

@@ -104,9 +104,6 @@ class ContactPressure:
             return f"No cap is identified: {row['reason']}."
         many = f"{self.cap} {'contact' if self.cap == 1 else 'contacts'} in {self.days:g} days"
         pays = "pays" if self.cap == 1 else "pay"
-        # Of more contacts than were tried nothing is known.
-        tried = int((self.curve["channel"] == row["channel"]).sum())
-        more = " or more" if row["cap_high"] == tried else ""
         said = {
             "limit": f"Up to {many} {pays}.",
             "no limit seen": f"{many} {pays}, and more were hardly ever tried.",
@@ -115,10 +112,17 @@ class ContactPressure:
             "proven.",
         }[row["verdict"]]
         return (
-            f"{said} {100 * self.level:g} % interval of the best number: {row['cap_low']} to "
-            f"{row['cap_high']}{more}. {self.n_over:,} of {self.n_recent:,} customers contacted in "
-            f"the last {self.days:g} days had more."
+            f"{said} {100 * self.level:g}% interval of the best number: {self.best_range}. "
+            f"{self.n_over:,} of {self.n_recent:,} customers contacted in the last {self.days:g} "
+            "days had more."
         )
+
+    @property
+    def best_range(self) -> str:
+        """The interval of the best number over all channels that count, in words; else empty."""
+        row = self.caps.iloc[-1]
+        tried = int((self.curve["channel"] == row["channel"]).sum())
+        return "" if self.cap is None else number_range(row["cap_low"], row["cap_high"], tried)
 
     def __repr__(self) -> str:
         return f"ContactPressure(cap={self.cap}, n_over={self.n_over}, days={self.days:g})"
@@ -126,6 +130,13 @@ class ContactPressure:
     def _repr_html_(self) -> str:
         shown = self.caps[_SHOWN].to_html(index=False, float_format=lambda value: f"{value:.3g}")
         return f"{shown}<p>{html.escape(self.statement)}</p>"
+
+
+def number_range(low: int, high: int, tried: int) -> str:
+    """Return an interval of a number of contacts, open where the numbers ``tried`` end."""
+    if high < tried:
+        return f"{low} to {high}"
+    return f"{high} or more" if low == high else f"{low} to {high} or more"
 
 
 def contact_pressure(

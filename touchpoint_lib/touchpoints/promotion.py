@@ -207,7 +207,7 @@ class PromotionEffect:
         return (
             f"PromotionEffect({self.verdict}: promotion-driven customers gain "
             f"{row['difference']:+.3g} orders a contact more than others in {self.window:g} days, "
-            f"{self.level:.0%} interval {row['ci_low']:.3g} to {row['ci_high']:.3g})"
+            f"{100 * self.level:g}% interval {row['ci_low']:.3g} to {row['ci_high']:.3g})"
         )
 
     def _repr_html_(self) -> str:

@@ -98,7 +98,7 @@ class ReplyTimes:
         row = self.replies.loc["negative"]
         replied = (
             f", {row['within_share']:.1%} replied to within {self.limit_hours:g} hours "
-            f"({self.level:.0%}: {row['within_low']:.1%} to {row['within_high']:.1%})"
+            f"({100 * self.level:g}%: {row['within_low']:.1%} to {row['within_high']:.1%})"
         )
         return (
             f"ReplyTimes({row['n']:,.0f} negative reviews{replied if row['n'] else ''}; "
