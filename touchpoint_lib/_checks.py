@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, Literal
@@ -173,6 +174,43 @@ def check_values(
     if whole and (array != np.floor(array)).any():
         raise _offence(name, array, array != np.floor(array), "a whole number", index)
     return array
+
+
+def check_present(what: str, frame: pd.DataFrame, column: str) -> None:
+    """Raise where a value of a column is missing."""
+    missing = frame[column].isna().to_numpy()
+    if missing.any():
+        raise fail(
+            f"{column} of {what} is missing at index {first_of(frame.index, missing)} "
+            f"({int(missing.sum()):,} such rows)",
+            "fill or remove them",
+        )
+
+
+def first_of(values: Any, bad: Any) -> str:
+    """Return how the first of the bad values is shown: 4, not np.int32(4)."""
+    return repr(values[np.asarray(bad)][:1].tolist()[0])
+
+
+def check_moment(name: str, value: Any, remedy: str) -> pd.Timestamp:
+    """Return a date or time as a timestamp; raise where it is none."""
+    # A number would be read as nanoseconds.
+    if not isinstance(value, str | dt.date | np.datetime64):
+        raise fail(f"{name} is {value!r}", remedy)
+    try:
+        moment = pd.Timestamp(value)
+    except (ValueError, TypeError) as error:
+        raise fail(f"{name} is {value!r} ({error})", remedy) from None
+    if pd.isna(moment):
+        raise fail(f"{name} is {value!r}", remedy)
+    return moment
+
+
+def check_zone(name: str, moment: pd.Timestamp, zone: Any, column: Any) -> None:
+    """Raise unless a moment has a time zone where the column of times has one."""
+    if (moment.tz is None) != (zone is None):
+        has, needs = ("no", "one") if moment.tz is None else ("a", "none")
+        raise fail(f"{name} ({moment}) has {has} time zone", f"{column} has {needs}: pass it alike")
 
 
 def check_each(name: str, value: Any, n: int, **bounds: Any) -> FloatArray:

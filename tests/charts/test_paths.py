@@ -71,8 +71,8 @@ def test_the_figure_is_plain_and_shows_the_data(paths):
     ends = np.add(bars.x, bars.error_x.array), np.subtract(bars.x, bars.error_x.arrayminus)
     np.testing.assert_allclose(ends[0], 100 * data["share_high"], atol=1e-4)
     np.testing.assert_allclose(ends[1], 100 * data["share_low"], atol=1e-4)
-    assert labels.text[0] == "41.2%"
-    assert labels.text[1] == "10.0%, median 2.87 days"
+    assert labels.text[0] == "\u200241.2%"
+    assert labels.text[1] == "\u200210.0%, median 2.87 days"
     assert figure.layout.xaxis.range[1] > 100 * data["share_high"].max()
     assert [colour == ACCENT for colour in bars.marker.color] == [False, *[True] * 4, False]
 
@@ -122,7 +122,7 @@ def test_one_path_and_none():
     assert title_of(path_bars(none, "x")) == (
         "40% of the customers came to the third order without a contact. Bars with 95% intervals"
     )
-    assert list(named(path_bars(none, "x"), "label")[0].text) == ["40.0%"]
+    assert list(named(path_bars(none, "x"), "label")[0].text) == ["\u200240.0%"]
 
 
 @pytest.mark.parametrize(

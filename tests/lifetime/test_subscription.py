@@ -182,7 +182,7 @@ def test_censored_customers_count(sbg: tp.ShiftedBetaGeoModel) -> None:
     # Of those who left alone nobody stayed, and the estimates run away; as losses, those who
     # joined late would cut the survival to a fifth.
     for wrong in (frame[frame["churned"] == 1], frame.assign(churned=1)):
-        with pytest.warns(tp.ConvergenceWarning, match="ran away"):
+        with pytest.warns(tp.ConvergenceWarning, match="ran away|do not bound it"):
             biased = tp.ShiftedBetaGeoModel().fit(wrong).survival(range(1, 7))
         assert (biased < bounds["lower"] - 0.15).all()
         assert biased[6] < 0.25 * truth[6]

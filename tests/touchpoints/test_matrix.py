@@ -113,7 +113,8 @@ def test_cells_are_what_the_evaluation_of_their_rows_says(channel, shop, matrix)
             "cost_per_1000": 1000 * everybody.loc[~everybody["held_out"], "cost"].mean(),
         }
         for name, value in expected.items():
-            assert cell[name] == pytest.approx(value, rel=1e-7), (stage, name)
+            # Leverages near 1 cost digits: 7 are left in one cell.
+            assert cell[name] == pytest.approx(value, rel=1e-6), (stage, name)
         assert cell["contacts"] == (~everybody["held_out"]).sum()
         assert cell["held_out"] == everybody["held_out"].sum()
         assert cell["compared"] == len(part)

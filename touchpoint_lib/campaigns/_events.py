@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from touchpoint_lib._checks import BoolArray, FloatArray, IntArray, fail
+from touchpoint_lib._checks import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    check_moment,
+    check_present,
+    check_zone,
+    fail,
+)
 
 #: Times are taken to the microsecond.
 DAY = 86_400_000_000
@@ -80,14 +87,14 @@ class Total:
         return np.asarray(np.ldexp(steps, -self.shift) + (self.rest[last] - self.rest[first]))
 
 
-def flags(contacts: pd.DataFrame, column: str) -> BoolArray:
+def flags(what: str, frame: pd.DataFrame, column: str) -> BoolArray:
     """Return a column of truth values."""
-    values = contacts[column]
-    check_present("contacts", contacts, column)
+    values = frame[column]
+    check_present(what, frame, column)
     if not pd.api.types.is_bool_dtype(values.dtype):
         raise fail(
-            f"{column} of contacts holds {values.dtype}, no truth values",
-            f"convert it, such as contacts[{column!r}] == 1",
+            f"{column} of {what} holds {values.dtype}, no truth values",
+            f"convert it, such as {what}[{column!r}] == 1",
         )
     return values.to_numpy(dtype=np.bool_)
 
@@ -132,39 +139,12 @@ def customer_codes(
     return np.where(who < 0, len(known), who).astype(np.int64), owner.astype(np.int64)
 
 
-def check_present(what: str, frame: pd.DataFrame, column: str) -> None:
-    """Raise where a value of a column is missing."""
-    missing = frame[column].isna().to_numpy()
-    if missing.any():
-        raise fail(
-            f"{column} of {what} is missing at index {first_of(frame.index, missing)} "
-            f"({int(missing.sum()):,} such rows)",
-            "fill or remove them",
-        )
-
-
-def first_of(values: Any, bad: Any) -> str:
-    """Return how the first of the bad values is shown: 4, not np.int32(4)."""
-    return repr(values[np.asarray(bad)][:1].tolist()[0])
-
-
 def end_of(until: Any, bought: pd.DatetimeIndex, column: str) -> pd.Timestamp:
     """Return the moment up to which orders are known."""
     if until is None:
         return bought.max()
-    remedy = "pass a date or moment such as '2025-12-31'"
-    # A number would be read as nanoseconds.
-    if not isinstance(until, str | dt.date | np.datetime64):
-        raise fail(f"until is {until!r}", remedy)
-    try:
-        end = pd.Timestamp(until)
-    except (ValueError, TypeError) as error:
-        raise fail(f"until is {until!r} ({error})", remedy) from None
-    if pd.isna(end):
-        raise fail(f"until is {until!r}", remedy)
-    if (end.tz is None) != (bought.tz is None):
-        has, needs = ("no", "one") if end.tz is None else ("a", "none")
-        raise fail(f"until ({end}) has {has} time zone", f"{column} has {needs}: pass it alike")
+    end = check_moment("until", until, "pass a date or moment such as '2025-12-31'")
+    check_zone("until", end, bought.tz, column)
     if end == end.normalize():
         # A date counts to its end, as elsewhere.
         # By the clock: days on which it is changed have 23 or 25 hours.

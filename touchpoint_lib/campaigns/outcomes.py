@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from touchpoint_lib._checks import check_columns, check_number, check_values, fail
+from touchpoint_lib._checks import check_columns, check_number, check_values, fail, first_of
 from touchpoint_lib.campaigns._events import (
     DAY,
     History,
     Total,
     customer_codes,
     end_of,
-    first_of,
     flags,
     moments,
 )
@@ -130,7 +129,7 @@ def contact_outcomes(
             f"({int(twice.sum()):,} rows too many)",
             "make it unique: contacts.reset_index(drop=True)",
         )
-    withheld = flags(contacts, held_out)
+    withheld = flags("contacts", contacts, held_out)
     at, bought = moments("contacts", contacts, time), moments("orders", orders, order_time)
     if at.tz != bought.tz:
         raise fail(

@@ -1,4 +1,4 @@
-"""What the figures of campaigns share: amounts in words, and rows of intervals."""
+"""What figures share: amounts in words, and rows of intervals with labels."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from touchpoint_lib.campaigns.result import CampaignEvaluation
 from touchpoint_lib.charts._style import ACCENT, BASELINE, GREYS, finish, text, wrap
 from touchpoint_lib.charts.lifetime import error_bars
 
+#: Row and column of a panel; neither in a figure of one panel.
+Place = tuple[int | None, int | None]
+WHOLE: Place = (None, None)
 #: The unit of an outcome of 0 and 1: its effects are told in percentage points.
 SHARE = "%"
 #: Panels side by side at most.
@@ -249,7 +252,7 @@ def add_forest(
         name="effect",
         x=middle.tolist(),
         y=height[known].tolist(),
-        error_x=error_bars(middle, low, high, 8) | {"width": 0, "thickness": 1.5},
+        error_x=whiskers(middle, low, high, 8),
         mode="markers",
         marker={
             "color": [ACCENT if one else GREYS[0] for one in whole],
@@ -262,32 +265,52 @@ def add_forest(
         row=row,
         col=col,
     )
-    edge = span.axis(scale)[1]
+    add_labels(figure, [span.axis(scale)[1]] * len(rows), height.tolist(), labels, place)
+    # Behind the traces: an empty panel would take no line.
+    figure.add_vline(
+        x=0, line={"color": line, "width": 1.5, "dash": "dash"}, layer="below", row=row, col=col
+    )
+    figure.update_xaxes(range=span.axis(scale), nticks=5, row=row, col=col)
+    name_rows(figure, lines.labels, place)
+
+
+def whiskers(middle: pd.Series, low: pd.Series, high: pd.Series, size: int) -> dict[str, Any]:
+    """Return intervals as lines without ends, beside marks of a size."""
+    return error_bars(middle, low, high, size) | {"width": 0, "thickness": 1.5}
+
+
+def add_labels(
+    figure: go.Figure,
+    ends: Sequence[float],
+    height: Sequence[float],
+    labels: Iterable[str],
+    place: Place = WHOLE,
+) -> None:
+    """Write a text (escaped) at the right of each end."""
     figure.add_scatter(
         name="label",
-        x=[edge] * len(rows),
-        y=height.tolist(),
+        x=ends,
+        y=height,
         mode="text",
         text=[f"\u2002{label}" for label in labels],
         textposition="middle right",
         textfont={"size": 11},
         cliponaxis=False,
         hoverinfo="skip",
-        row=row,
-        col=col,
+        row=place[0],
+        col=place[1],
     )
-    # Behind the traces: an empty panel would take no line.
-    figure.add_vline(
-        x=0, line={"color": line, "width": 1.5, "dash": "dash"}, layer="below", row=row, col=col
-    )
-    figure.update_xaxes(range=span.axis(scale), nticks=5, row=row, col=col)
+
+
+def name_rows(figure: go.Figure, labels: Sequence[str], place: Place = WHOLE) -> None:
+    """Name the rows 0, 1, ... of a panel (escaped) at its left, the first one uppermost."""
     figure.update_yaxes(
-        range=[len(lines.ticks) - 0.4, -0.6],
-        tickvals=lines.ticks,
-        ticktext=lines.labels,
+        range=[len(labels) - 0.4, -0.6],
+        tickvals=list(range(len(labels))),
+        ticktext=labels,
         showgrid=False,
-        row=row,
-        col=col,
+        row=place[0],
+        col=place[1],
     )
 
 

@@ -16,6 +16,7 @@ from touchpoint_lib.charts._forest import (
     LINE,
     Panels,
     check_found,
+    name_rows,
     p_text,
     shortened,
 )
@@ -194,14 +195,7 @@ def campaign_balance(data: pd.DataFrame, source: str) -> go.Figure:
                 row=row,
                 col=col,
             )
-        figure.update_yaxes(
-            range=[len(names) - 0.4, -0.6],
-            tickvals=list(range(len(names))),
-            ticktext=[shortened(name) for name in names],
-            showgrid=False,
-            row=row,
-            col=col,
-        )
+        name_rows(figure, [shortened(name) for name in names], (row, col))
         figure.update_xaxes(range=[-edge, edge], nticks=6, row=row, col=col)
         if last:
             join = ", " if panels.wide == 1 else "<br>"

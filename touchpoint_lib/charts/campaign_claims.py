@@ -13,9 +13,11 @@ from touchpoint_lib._checks import check_columns, check_integer, check_number, f
 from touchpoint_lib.charts._forest import (
     LINE,
     SHARE,
+    add_labels,
     amounts,
     bounded,
     finish_high,
+    name_rows,
     shortened,
     significant,
     unit_words,
@@ -176,20 +178,11 @@ def campaign_claims(data: pd.DataFrame, source: str) -> go.Figure:
     pad = 0.06 * (max(ends) - min(ends)) or 1.0
     span = [float(f"{scale * end:.6g}") for end in (min(ends) - pad, max(ends) + pad)]
     sizes = amounts([*data["effect"], truth], unit, signed=True)
-    figure.add_scatter(
-        name="label",
-        x=[span[1]] * len(rows),
-        y=height,
-        mode="text",
-        text=[
-            f"\u2002{size}{_times(row['effect'], truth, 'x the truth')}"
-            for size, row in zip(sizes[:-1], rows, strict=True)
-        ],
-        textposition="middle right",
-        textfont={"size": 11},
-        cliponaxis=False,
-        hoverinfo="skip",
-    )
+    labels = [
+        f"{size}{_times(row['effect'], truth, 'x the truth')}"
+        for size, row in zip(sizes[:-1], rows, strict=True)
+    ]
+    add_labels(figure, [span[1]] * len(rows), height, labels)
     figure.add_annotation(
         x=float(f"{scale * truth:.6g}"),
         y=1,
@@ -202,12 +195,7 @@ def campaign_claims(data: pd.DataFrame, source: str) -> go.Figure:
     figure.update_xaxes(
         title=f"Claimed effect, {text(unit_words(unit).strip())}", range=span, nticks=7
     )
-    figure.update_yaxes(
-        range=[len(rows) - 0.4, -0.6],
-        tickvals=height,
-        ticktext=[shortened(row["claim"], 42) for row in rows],
-        showgrid=False,
-    )
+    name_rows(figure, [shortened(row["claim"], 42) for row in rows])
     inner = (LINE + 15) * len(rows) + 12
     return finish_high(
         figure, _claims_title(data), source, data.attrs["n"], inner, right=150, head=24

@@ -17,9 +17,9 @@ from touchpoint_lib.charts._forest import (
     joined,
     shortened,
     significant,
+    whiskers,
 )
 from touchpoint_lib.charts._style import ACCENT, BASELINE, GREYS, text
-from touchpoint_lib.charts.lifetime import error_bars
 from touchpoint_lib.charts.timing import counted
 
 _FIGURES = [
@@ -290,7 +290,7 @@ def _add_margins(figure: go.Figure, data: pd.DataFrame) -> None:
         name="region",
         x=middle.tolist(),
         y=list(range(len(regions))),
-        error_x=error_bars(middle, low, high, 6) | {"width": 0, "thickness": 1.5},
+        error_x=whiskers(middle, low, high, 6),
         mode="markers",
         marker={"color": ACCENT, "size": 8},
         customdata=[

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,16 +13,18 @@ from plotly.subplots import make_subplots
 from touchpoint_lib._checks import fail
 from touchpoint_lib.charts._forest import (
     LINE,
+    add_labels,
     amounts,
     bounded,
     finish_high,
     joined,
+    name_rows,
     shortened,
     significant,
+    whiskers,
 )
 from touchpoint_lib.charts._style import ACCENT, BASELINE, GREYS, text
 from touchpoint_lib.charts.demand import share_told
-from touchpoint_lib.charts.lifetime import error_bars
 from touchpoint_lib.charts.timing import counted
 from touchpoint_lib.metrics._shared import wilson_interval
 from touchpoint_lib.touchpoints.care import ParcelCare
@@ -197,7 +199,7 @@ def care_chart(data: pd.DataFrame, source: str) -> go.Figure:
         (1, 1),
         scale=100,
     )
-    name_rows(figure, _CARE, (1, 1))
+    name_rows(figure, capitals(_CARE), (1, 1))
     figure.update_xaxes(title="Share of the late parcels", row=1, col=1, **PERCENT)
     for number, name in enumerate(outcomes, start=2):
         rows = effects[effects["name"] == name].to_dict("records")
@@ -207,7 +209,7 @@ def care_chart(data: pd.DataFrame, source: str) -> go.Figure:
         ]
         named = [row | {"name": row["part"]} for row in rows]
         add_points(figure, named, tuple(_PARTS), labels, (number, 1), zero=True)
-        name_rows(figure, tuple(_PARTS.values()), (number, 1))
+        name_rows(figure, capitals(_PARTS.values()), (number, 1))
         figure.update_xaxes(
             title=f"Difference of 1,000 parcels in {about['window']:g} days: {shortened(name)}",
             row=number,
@@ -271,7 +273,7 @@ def add_points(
         name="value",
         x=middle.tolist(),
         y=height,
-        error_x=error_bars(middle, low, high, 6) | {"width": 0, "thickness": 1.5},
+        error_x=whiskers(middle, low, high, 6),
         mode="markers",
         marker={"color": [GREYS[0] if at else ACCENT for at in height], "size": 9},
         customdata=[text(label) for label in labels],
@@ -279,31 +281,12 @@ def add_points(
         row=row,
         col=col,
     )
-    figure.add_scatter(
-        name="label",
-        x=ends,
-        y=height,
-        mode="text",
-        text=[f"\u2002{text(label)}" for label in labels],
-        textposition="middle right",
-        textfont={"size": 11},
-        cliponaxis=False,
-        hoverinfo="skip",
-        row=row,
-        col=col,
-    )
+    add_labels(figure, ends, height, [text(label) for label in labels], place)
 
 
-def name_rows(figure: go.Figure, names: tuple[str, ...], place: tuple[int, int]) -> None:
-    """Name the rows of a panel at its left."""
-    figure.update_yaxes(
-        range=[len(names) - 0.4, -0.6],
-        tickvals=list(range(len(names))),
-        ticktext=[shortened(name[:1].upper() + name[1:]) for name in names],
-        showgrid=False,
-        row=place[0],
-        col=place[1],
-    )
+def capitals(names: Iterable[str]) -> list[str]:
+    """Return names as those of rows, escaped."""
+    return [shortened(name[:1].upper() + name[1:]) for name in names]
 
 
 def clear_told(row: Mapping[Any, Any], level: float, name: str = "value", unit: str = "") -> str:

@@ -9,7 +9,15 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from touchpoint_lib.charts._forest import LINE, amounts, finish_high, shortened, significant
+from touchpoint_lib.charts._forest import (
+    LINE,
+    add_labels,
+    amounts,
+    finish_high,
+    name_rows,
+    shortened,
+    significant,
+)
 from touchpoint_lib.charts._style import ACCENT, GREYS, text
 from touchpoint_lib.charts.demand import check_made, share_told
 from touchpoint_lib.charts.lifetime import error_bars
@@ -139,32 +147,19 @@ def path_bars(data: pd.DataFrame, source: str) -> go.Figure:
         hovertemplate="%{customdata}<extra></extra>",
     )
     most = float(100 * data["share_high"].max())
-    figure.add_scatter(
-        name="label",
-        x=significant(100 * data["share_high"] + 0.01 * most).tolist(),
-        y=data.index.tolist(),
-        mode="text",
-        text=[
-            f"{row['share']:.1%}" + ("" if np.isnan(row["median_days"]) else f", {_days(row)}")
-            for row in rows
-        ],
-        textposition="middle right",
-        textfont={"size": 11},
-        cliponaxis=False,
-        hoverinfo="skip",
-    )
+    labels = [
+        f"{row['share']:.1%}" + ("" if np.isnan(row["median_days"]) else f", {_days(row)}")
+        for row in rows
+    ]
+    ends = significant(100 * data["share_high"]).tolist()
+    add_labels(figure, ends, data.index.tolist(), labels)
     figure.update_xaxes(
         range=[0, float(f"{1.02 * most:.6g}")],
         ticksuffix="%",
         title=f"Share of customers with {_orders(about)}<br>"
         f"(contacts in the {about['window']:g} days before {_which(about)})",
     )
-    figure.update_yaxes(
-        range=[len(data) - 0.4, -0.6],
-        tickvals=data.index.tolist(),
-        ticktext=[shortened(path, _LABEL) for path in data["path"]],
-        showgrid=False,
-    )
+    name_rows(figure, [shortened(path, _LABEL) for path in data["path"]])
     alone = data.loc[data["kind"] == "no contact", "share"]
     named = data[data["kind"] == "path"]
     told = f"{alone.iloc[0]:.0%}" if len(alone) else "None"

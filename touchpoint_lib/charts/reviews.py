@@ -11,7 +11,14 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from touchpoint_lib._checks import fail
-from touchpoint_lib.charts._forest import SHARE, amounts, finish_high, joined, significant
+from touchpoint_lib.charts._forest import (
+    SHARE,
+    amounts,
+    finish_high,
+    joined,
+    name_rows,
+    significant,
+)
 from touchpoint_lib.charts.demand import share_told
 from touchpoint_lib.charts.experience import (
     BOUNDS,
@@ -19,8 +26,8 @@ from touchpoint_lib.charts.experience import (
     GAP_2,
     PERCENT,
     add_points,
+    capitals,
     clear_told,
-    name_rows,
     panel_height,
 )
 from touchpoint_lib.charts.timing import counted
@@ -155,7 +162,7 @@ def complaint_rates(data: pd.DataFrame, source: str) -> go.Figure:
         labels = [f"{100 * row['value']:+.1f}" for row in apart]
         add_points(figure, apart, ("difference",), labels, (2, col), scale=100, zero=True)
         for row, names in ((1, tuple(rules)), (2, ("flag less rule",))):
-            name_rows(figure, names if col == 1 else ("",) * len(names), (row, col))
+            name_rows(figure, capitals(names) if col == 1 else [""] * len(names), (row, col))
         figure.update_xaxes(
             title=f"{rate.capitalize()} rate<br>({words})", row=1, col=col, **PERCENT
         )
@@ -343,7 +350,7 @@ def reply_rates(data: pd.DataFrame, source: str) -> go.Figure:
         add_points(figure, rows, _REVIEWS, labels, (2, col), scale=100 if unit else 1, zero=True)
         figure.update_xaxes(title=_OUTCOMES[outcome], row=2, col=col)
         for row, names in ((1, tuple(_REPLIES.values())), (2, _REVIEWS)):
-            name_rows(figure, names if col == 1 else ("",) * len(names), (row, col))
+            name_rows(figure, capitals(names) if col == 1 else [""] * len(names), (row, col))
     within = data[(data["part"] == "replied") & (data["name"] == "within limit")].iloc[0]
     title = (
         f"{within['value']:.0%} of the negative reviews had a reply within "

@@ -6,7 +6,14 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from touchpoint_lib.charts._forest import LINE, finish_high, joined, significant
+from touchpoint_lib.charts._forest import (
+    LINE,
+    add_labels,
+    finish_high,
+    joined,
+    name_rows,
+    significant,
+)
 from touchpoint_lib.charts._style import ACCENT, GREYS
 from touchpoint_lib.charts.demand import check_made, share_told
 from touchpoint_lib.charts.lifetime import error_bars
@@ -140,29 +147,15 @@ def role_shares(data: pd.DataFrame, source: str) -> go.Figure:
             marker={"color": colour},
             hoverinfo="skip",
         )
-        figure.add_scatter(
-            name="label",
-            x=significant(100 * end).tolist(),
-            y=place,
-            mode="text",
-            text=[
-                f"\u2002{share:.1%} of the {name}: {number:,}"
-                for share, number in zip(data[column], data[name], strict=True)
-            ],
-            textposition="middle right",
-            textfont={"size": 11},
-            cliponaxis=False,
-            hoverinfo="skip",
-        )
+        labels = [
+            f"{share:.1%} of the {name}: {number:,}"
+            for share, number in zip(data[column], data[name], strict=True)
+        ]
+        add_labels(figure, significant(100 * end).tolist(), place, labels)
     share, low, high = (100 * data[f"share{end}"] for end in ("", "_low", "_high"))
     figure.data[0].error_x = error_bars(share, low, high) | {"color": GREYS[0], "thickness": 1.5}
     figure.update_xaxes(title="Share of customers, and of orders", ticksuffix="%", range=[0, 101])
-    figure.update_yaxes(
-        range=[len(data) - 0.4, -0.6],
-        tickvals=data.index.tolist(),
-        ticktext=[words.capitalize() for words in _ROLES.values()],
-        showgrid=False,
-    )
+    name_rows(figure, [words.capitalize() for words in _ROLES.values()])
     first = data[data["role"] != "not known"].nlargest(1, "share").iloc[0]
     unknown = data["share"].iloc[-1]
     parts = [f"{first['share']:.0%} of the customers buy {_ROLES[first['role']]}"]

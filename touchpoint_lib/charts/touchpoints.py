@@ -14,6 +14,7 @@ from touchpoint_lib.charts._forest import (
     amounts,
     finish_high,
     joined,
+    name_rows,
     shortened,
     significant,
 )
@@ -209,12 +210,7 @@ def touchpoint_effects(data: pd.DataFrame, source: str) -> go.Figure:
         )
     figure.add_vline(x=0, line={"color": GREYS[1], "width": 1.5, "dash": "dash"}, layer="below")
     figure.update_xaxes(title=MEASURES[data.attrs["measure"]])
-    figure.update_yaxes(
-        range=[len(data) - 0.4, -0.6],
-        tickvals=data.index.tolist(),
-        ticktext=[shortened(channel) for channel in data["channel"]],
-        showgrid=False,
-    )
+    name_rows(figure, [shortened(channel) for channel in data["channel"]])
     sure = data.loc[data["state"].isin(["gains", "loses"]), "channel"].tolist()
     title = (
         f"Of {counted(len(data), 'channel', 'channels')}, {len(sure)} "

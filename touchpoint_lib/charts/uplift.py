@@ -14,9 +14,11 @@ from touchpoint_lib._checks import fail
 from touchpoint_lib.campaigns.uplift import UpliftEvaluation
 from touchpoint_lib.charts._forest import (
     LINE,
+    add_labels,
     amounts,
     bounded,
     finish_high,
+    name_rows,
     p_text,
     shortened,
     significant,
@@ -314,28 +316,13 @@ def policy_value(data: pd.DataFrame, source: str) -> go.Figure:
     ends = [0.0, *middle, *low, *high]
     pad = 0.05 * (max(ends) - min(ends)) or 1.0
     span = [float(f"{end:.6g}") for end in (min(ends) - pad, max(ends) + pad)]
-    figure.add_scatter(
-        name="label",
-        x=[span[1]] * len(rows),
-        y=list(range(len(rows))),
-        mode="text",
-        text=[
-            f"\u2002{'unknown' if np.isnan(row['value_per_1000']) else size}"
-            f" ({row['share']:.0%} contacted)"
-            for row, size in zip(rows, amounts(data["value_per_1000"]), strict=True)
-        ],
-        textposition="middle right",
-        textfont={"size": 11},
-        cliponaxis=False,
-        hoverinfo="skip",
-    )
+    labels = [
+        f"{'unknown' if np.isnan(row['value_per_1000']) else size} ({row['share']:.0%} contacted)"
+        for row, size in zip(rows, amounts(data["value_per_1000"]), strict=True)
+    ]
+    add_labels(figure, [span[1]] * len(rows), list(range(len(rows))), labels)
     figure.update_xaxes(title="Value per 1,000 customers, money", range=span, nticks=7)
-    figure.update_yaxes(
-        range=[len(rows) - 0.4, -0.6],
-        tickvals=list(range(len(rows))),
-        ticktext=[shortened(_short(row, about)) for row in rows],
-        showgrid=False,
-    )
+    name_rows(figure, [shortened(_short(row, about)) for row in rows])
     inner = (LINE + 8) * len(rows) + 12
     return finish_high(figure, _policy_title(data), source, about["n"], inner, right=150)
 

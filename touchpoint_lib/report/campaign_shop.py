@@ -10,7 +10,7 @@ import pandas as pd
 from touchpoint_lib._checks import check_choice, check_integer, fail
 from touchpoint_lib.campaigns.effects import evaluate_campaign
 from touchpoint_lib.campaigns.outcomes import contact_outcomes
-from touchpoint_lib.report.touchpoints import shop_touchpoints
+from touchpoint_lib.report.touchpoints import check_outcomes, shop_touchpoints
 from touchpoint_lib.simulate.shop import Shop
 
 _DAY = pd.Timedelta(days=1)
@@ -144,13 +144,7 @@ def shop_effect(shop: Shop, data: pd.DataFrame) -> pd.Series:
     >>> report.shop_effect(shop, data).round(3).to_dict()
     {'orders': 0.089, 'margin': 0.002}
     """
-    known, window = shop.call["outcome_days"], data.attrs["window"]
-    if known != window:
-        has = "no second outcome of contacts" if known is None else f"both outcomes in {known} days"
-        raise fail(
-            f"the shop knows {has}, data counts {window:g} days",
-            f"pass data of the same window, or simulate the shop with outcome_days={window:g}",
-        )
+    check_outcomes(shop, "data", data.attrs["window"])
     truth = shop.truth.contacts.set_index("contact_id").loc[data["contact_id"].to_numpy()]
     return pd.Series(
         {

@@ -142,6 +142,17 @@ def shop_touchpoints(shop: Shop) -> tuple[pd.DataFrame, pd.DataFrame, pd.Timesta
     return contacts, shop.orders[shop.orders["status"] == "paid"], end
 
 
+def check_outcomes(shop: Shop, what: str, window: float) -> None:
+    """Raise unless the shop knows both outcomes of a contact in the days that ``what`` counts."""
+    known = shop.call["outcome_days"]
+    if known != window:
+        has = "no second outcome of contacts" if known is None else f"both outcomes in {known} days"
+        raise fail(
+            f"the shop knows {has}, {what} counts {window:g} days",
+            f"count the same days, or simulate the shop with outcome_days={window:g}",
+        )
+
+
 def shop_matrix_truth(shop: Shop, history: pd.DataFrame, matrix: TouchpointMatrix) -> pd.DataFrame:
     """Return what a contact truly adds, by channel and stage, per 1,000 contacts.
 
@@ -178,13 +189,7 @@ def shop_matrix_truth(shop: Shop, history: pd.DataFrame, matrix: TouchpointMatri
     >>> truth.loc[truth["by"] == "", ["channel", "orders"]].round(1).to_dict("records")[-1]
     {'channel': 'social', 'orders': 0.0}
     """
-    known = shop.call["outcome_days"]
-    if known != matrix.window:
-        has = "no second outcome of contacts" if known is None else f"both outcomes in {known} days"
-        raise fail(
-            f"the shop knows {has}, the matrix counts {matrix.window:g} days",
-            "make it with the same window, or simulate the shop with outcome_days=",
-        )
+    check_outcomes(shop, "the matrix", matrix.window)
     contacts, _, _ = shop_touchpoints(shop)
     rows = contacts.merge(shop.truth.contacts, on="contact_id")
     rows["stage"] = stage_at(history, rows).astype(object)

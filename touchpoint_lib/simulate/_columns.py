@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from touchpoint_lib._checks import BoolArray, FloatArray, IntArray, fail
+from touchpoint_lib._checks import BoolArray, FloatArray, IntArray, check_moment, fail
 
 _DAY_SECONDS = 86_400.0
 #: Times are kept to the second.
@@ -22,14 +21,8 @@ Times = npt.NDArray[np.datetime64]
 def as_moment(name: str, date: Any) -> pd.Timestamp:
     """Return a date or time without a zone as a timestamp; raise where it is none."""
     remedy = "pass a date such as '2024-12-31', without a time zone"
-    # A number would be read as nanoseconds.
-    if not isinstance(date, str | dt.date | np.datetime64):
-        raise fail(f"{name} is {date!r}", remedy)
-    try:
-        moment = pd.Timestamp(date)
-    except (ValueError, TypeError) as error:
-        raise fail(f"{name} is {date!r} ({error})", remedy) from None
-    if pd.isna(moment) or moment.tz is not None:
+    moment = check_moment(name, date, remedy)
+    if moment.tz is not None:
         raise fail(f"{name} is {date!r}", remedy)
     return moment
 

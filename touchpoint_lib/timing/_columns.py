@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from touchpoint_lib._checks import fail
+from touchpoint_lib._checks import check_moment, check_zone, fail
 
 
 def check_labels(name: str, column: pd.Series) -> None:
@@ -20,20 +18,7 @@ def check_labels(name: str, column: pd.Series) -> None:
 
 def as_moment(name: str, value: Any, times: pd.Series) -> pd.Timestamp:
     """Return ``value`` as a moment like those of ``times``; raise where it is none."""
-    remedy = "pass a moment such as '2025-06-30 12:00'"
-    # A number would be read as nanoseconds.
-    if not isinstance(value, str | dt.date | np.datetime64):
-        raise fail(f"{name} is {value!r}", remedy)
-    try:
-        moment = pd.Timestamp(value)
-    except (ValueError, TypeError) as error:
-        raise fail(f"{name} is {value!r} ({error})", remedy) from None
-    if pd.isna(moment):
-        raise fail(f"{name} is {value!r}", remedy)
+    moment = check_moment(name, value, "pass a moment such as '2025-06-30 12:00'")
     zone = times.dt.tz
-    if (moment.tz is None) != (zone is None):
-        has, needs = ("no", "one") if moment.tz is None else ("a", "none")
-        raise fail(
-            f"{name} ({moment}) has {has} time zone", f"{times.name} has {needs}: pass it alike"
-        )
+    check_zone(name, moment, zone, times.name)
     return moment if zone is None else moment.tz_convert(zone)

@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from touchpoint_lib._checks import BoolArray, FloatArray, IntArray, check_columns, fail
+from touchpoint_lib._checks import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    check_columns,
+    check_present,
+    fail,
+    first_of,
+)
 from touchpoint_lib.timing._columns import as_moment, check_labels
 
 #: Customers at the first, the second and every later day of ordering.
@@ -114,10 +122,10 @@ def read_payments(orders: Any, payments: Any, names: Names, until: Any) -> Payme
     for what, frame in (("orders", orders), ("payments", payments)):
         _check_ids(what, frame, names.order)
     for name in (names.customer, names.source):
-        _check_present("orders", orders, name)
+        _check_column("orders", orders, name)
     place = pd.Index(payments[names.order]).get_indexer(pd.Index(orders[names.order]))
     if (place < 0).any():
-        lone = _first(orders[names.order], place < 0)
+        lone = first_of(orders[names.order], place < 0)
         raise fail(
             f"payments has no row of {names.order} {lone} ({int((place < 0).sum()):,} such orders)",
             "pass a row for every order, without a time of payment where there is none",
@@ -125,12 +133,12 @@ def read_payments(orders: Any, payments: Any, names: Names, until: Any) -> Payme
     if len(payments) > len(orders):
         strange = ~payments[names.order].isin(orders[names.order])
         raise fail(
-            f"orders has no row of {names.order} {_first(payments[names.order], strange)} of "
+            f"orders has no row of {names.order} {first_of(payments[names.order], strange)} of "
             f"payments ({int(strange.sum()):,} such payments)",
             "pass the orders of all payments, or filter both alike",
         )
     time = _times("orders", orders, names.time)
-    _check_present("orders", orders, names.time)
+    _check_column("orders", orders, names.time)
     columns = {name: _times("payments", payments, name).iloc[place] for name in stamps}
     for name, column in columns.items():
         if column.dt.tz != time.dt.tz:
@@ -138,7 +146,7 @@ def read_payments(orders: Any, payments: Any, names: Names, until: Any) -> Payme
                 f"{name} has the time zone {column.dt.tz}, {names.time} {time.dt.tz}",
                 "bring all times to one zone: tz_localize() or tz_convert()",
             )
-    _check_present("payments", payments, names.limit)
+    _check_column("payments", payments, names.limit)
     found = {name: _minutes(column.array - time.array) for name, column in columns.items()}
     missing = np.full(len(time), np.nan)
     due, paid = found[names.limit], found[names.paid]
@@ -173,7 +181,7 @@ def read_payments(orders: Any, payments: Any, names: Names, until: Any) -> Payme
     ):
         if bad.any():
             raise fail(
-                f"{what} at {names.order} {_first(ids, bad)} ({int(bad.sum()):,} such orders)",
+                f"{what} at {names.order} {first_of(ids, bad)} ({int(bad.sum()):,} such orders)",
                 fix,
             )
     del columns[names.limit]
@@ -221,31 +229,20 @@ def _check_ids(what: str, frame: pd.DataFrame, name: str) -> None:
     """Raise unless ``frame`` has rows, each with an id of its own."""
     if len(frame) == 0:
         raise fail(f"{what} has no rows", "pass at least 40 orders")
-    _check_present(what, frame, name)
+    _check_column(what, frame, name)
     twice = frame[name].duplicated()
     if twice.any():
         raise fail(
-            f"{name} {_first(frame[name], twice)} stands twice in {what} "
+            f"{name} {first_of(frame[name], twice)} stands twice in {what} "
             f"({int(twice.sum()):,} such rows)",
             "pass one row an order",
         )
 
 
-def _check_present(what: str, frame: pd.DataFrame, name: str) -> None:
-    """Raise where a value of a column is missing."""
-    missing = frame[name].isna().to_numpy()
-    if missing.any():
-        raise fail(
-            f"{name} of {what} is missing at index {_first(frame.index, missing)} "
-            f"({int(missing.sum()):,} such rows)",
-            "fill or remove them",
-        )
+def _check_column(what: str, frame: pd.DataFrame, name: str) -> None:
+    """Raise where a value of a column is missing, or labels are of several types."""
+    check_present(what, frame, name)
     check_labels(f"{name} of {what}", frame[name])
-
-
-def _first(values: Any, bad: Any) -> str:
-    """Return how the first of the bad values is shown: 4, not np.int32(4)."""
-    return repr(values[np.asarray(bad)][:1].tolist()[0])
 
 
 def _times(what: str, frame: pd.DataFrame, name: str) -> pd.Series:

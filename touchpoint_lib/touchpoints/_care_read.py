@@ -9,14 +9,13 @@ import numpy as np
 import pandas as pd
 
 from touchpoint_lib._checks import (
-    BoolArray,
     FloatArray,
     IntArray,
     check_columns,
     check_values,
     fail,
+    first_of,
 )
-from touchpoint_lib.campaigns._events import first_of
 
 DAY = pd.Timedelta(days=1)
 _REMEDY = "rename the columns"
@@ -47,17 +46,6 @@ def check_times(
     if not missing:
         refuse(what, frame, values.isna(), f"{column} is missing")
     return values
-
-
-def check_flags(what: str, frame: pd.DataFrame, column: str) -> BoolArray:
-    """Return a column of truth values."""
-    refuse(what, frame, frame[column].isna(), f"{column} is missing")
-    if not pd.api.types.is_bool_dtype(frame[column].dtype):
-        raise fail(
-            f"{column} of {what} holds {frame[column].dtype}, no truth values",
-            f"convert it, such as {what}[{column!r}] == 1",
-        )
-    return frame[column].to_numpy(dtype=np.bool_)
 
 
 def check_ids(what: str, frame: pd.DataFrame, column: str) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from touchpoint_lib._checks import check_columns, fail
-from touchpoint_lib.campaigns._events import check_present, moments
+from touchpoint_lib._checks import check_columns, check_present, fail
+from touchpoint_lib.campaigns._events import moments
 
 
 def check_log(what: str, frame: Any, columns: Iterable[str] = ()) -> pd.DatetimeIndex:

@@ -8,15 +8,8 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from touchpoint_lib._checks import BoolArray, IntArray, check_columns, fail
-from touchpoint_lib.campaigns._events import (
-    DAY,
-    History,
-    check_present,
-    customer_codes,
-    flags,
-    moments,
-)
+from touchpoint_lib._checks import BoolArray, IntArray, check_columns, check_present, fail
+from touchpoint_lib.campaigns._events import DAY, History, customer_codes, flags, moments
 
 #: What stands between the channels of a path.
 SEPARATOR = " > "
@@ -130,7 +123,7 @@ def read_journeys(contacts: pd.DataFrame, orders: pd.DataFrame, window: float) -
     withheld = np.zeros(len(contacts), dtype=np.bool_)
     if "held_out" in contacts:
         check_columns(contacts, ["held_out"], "contacts")
-        withheld = flags(contacts, "held_out")
+        withheld = flags("contacts", contacts, "held_out")
     at, bought = moments("contacts", contacts, "time"), moments("orders", orders, "time")
     if at.tz != bought.tz:
         raise fail(

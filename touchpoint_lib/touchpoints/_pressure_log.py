@@ -59,7 +59,7 @@ def read_log(
     bought = check_log("orders", orders)
     made = np.ones(len(contacts), dtype=np.bool_)
     if "held_out" in contacts.columns:
-        made = ~flags(contacts, "held_out")
+        made = ~flags("contacts", contacts, "held_out")
     code, channels = read_codes(contacts, "channel", "channel")
     if ALL in channels:
         raise fail(f"a channel of contacts is called {ALL!r}", "rename it: results have such a row")
@@ -106,7 +106,7 @@ def read_log(
             "followed": _ticks(known_to) - moment >= window * DAY,
             "bought": behind > known,
             "new": known == first,
-            **{name: flags(contacts, column) for name, column in named.items()},
+            **{name: flags("contacts", contacts, column) for name, column in named.items()},
         }
     )
     return PressureLog(

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from touchpoint_lib._checks import BoolArray, check_columns, check_values, fail
-from touchpoint_lib.campaigns._events import (
-    DAY,
+from touchpoint_lib._checks import (
+    BoolArray,
+    check_columns,
     check_present,
-    end_of,
+    check_values,
+    fail,
     first_of,
-    flags,
-    moments,
 )
+from touchpoint_lib.campaigns._events import DAY, end_of, flags, moments
 from touchpoint_lib.campaigns.outcomes import contact_outcomes
 
 CONTACTS_REMEDY = "make it with contact_log(...), or rename"
@@ -112,7 +112,7 @@ def read_contacts(
         raise fail(
             "the index of contacts is not unique", "make it so: contacts.reset_index(drop=True)"
         )
-    withheld, offered = flags(contacts, "held_out"), coupons(contacts)
+    withheld, offered = flags("contacts", contacts, "held_out"), coupons(contacts)
     cost = check_values("cost of contacts", contacts["cost"], ge=0, index=contacts.index)
     time = moments("contacts", contacts, "time")
     stratum = coupon_strata(contacts)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from touchpoint_lib._checks import check_columns, check_values, fail
-from touchpoint_lib.campaigns._events import check_present, first_of, moments
+from touchpoint_lib._checks import check_columns, check_present, check_values, fail, first_of
+from touchpoint_lib.campaigns._events import moments
 
 _ROUNDING = 1e-9
 ORDERS_REMEDY = "make it with order_log(...), or rename"

@@ -8,8 +8,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from touchpoint_lib._checks import check_choice, check_columns, check_number, check_values, fail
-from touchpoint_lib.campaigns._events import check_present, first_of
+from touchpoint_lib._checks import (
+    check_choice,
+    check_columns,
+    check_number,
+    check_present,
+    check_values,
+    fail,
+    first_of,
+)
 from touchpoint_lib.touchpoints._paths import (
     NO_CONTACT,
     SEPARATOR,

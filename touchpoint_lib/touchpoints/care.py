@@ -12,14 +12,13 @@ import pandas as pd
 
 from touchpoint_lib._checks import BoolArray, FloatArray, check_number, fail
 from touchpoint_lib.campaigns._data import as_names
-from touchpoint_lib.campaigns._events import History, customer_codes, end_of, moments
+from touchpoint_lib.campaigns._events import History, customer_codes, end_of, flags, moments
 from touchpoint_lib.campaigns.effects import evaluate_campaign
 from touchpoint_lib.campaigns.outcomes import contact_outcomes
 from touchpoint_lib.campaigns.result import CampaignEvaluation
 from touchpoint_lib.metrics.rates import prediction_rates
 from touchpoint_lib.touchpoints._care_read import (
     DAY,
-    check_flags,
     check_frame,
     check_ids,
     check_times,
@@ -305,19 +304,17 @@ def _read(
     check_frame("orders", orders, ["customer_id", "time", *sums], remedy)
     frame = parcels[[*columns, *names]]
     check_ids("parcels", frame, "parcel_id")
-    bought = orders["time"]
-    if not pd.api.types.is_datetime64_any_dtype(bought.dtype):
-        raise fail(f"time of orders holds {bought.dtype}, no times", "convert it: pd.to_datetime()")
+    bought = moments("orders", orders, "time")
     for column in _TIMES:
         optional = column in ("delivered_at", "cared_at")
-        check_times("parcels", frame, column, bought.dt.tz, missing=optional)
+        check_times("parcels", frame, column, bought.tz, missing=optional)
     for name in ("customer_id", *names):
         refuse("parcels", frame, frame[name].isna(), f"{name} is missing")
-    check_flags("parcels", frame, "held_out")
+    flags("parcels", frame, "held_out")
     for column in ("promised_at", "delivered_at", "cared_at"):
         early = frame[column] < frame["shipped_at"]
         refuse("parcels", frame, early, f"{column} is before shipped_at")
-    return frame, end_of(until, pd.DatetimeIndex(bought), "time")
+    return frame, end_of(until, bought, "time")
 
 
 def _check_bought(frame: pd.DataFrame, orders: pd.DataFrame) -> None:

@@ -14,11 +14,12 @@ from touchpoint_lib._checks import (
     check_choice,
     check_columns,
     check_number,
+    check_present,
     check_values,
     fail,
 )
 from touchpoint_lib.campaigns._data import read_codes
-from touchpoint_lib.campaigns._events import check_present, end_of, moments
+from touchpoint_lib.campaigns._events import end_of, moments
 from touchpoint_lib.timing._columns import as_moment
 
 __all__ = ["demand_index"]

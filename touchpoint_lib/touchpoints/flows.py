@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from touchpoint_lib._checks import FloatArray, IntArray, check_number, fail
-from touchpoint_lib.campaigns._events import end_of, first_of
+from touchpoint_lib._checks import FloatArray, IntArray, check_number, fail, first_of
+from touchpoint_lib.campaigns._events import end_of
 from touchpoint_lib.metrics._shared import wilson_interval
 from touchpoint_lib.touchpoints.stages import check_history
 

@@ -14,10 +14,12 @@ from touchpoint_lib._checks import (
     check_choice,
     check_columns,
     check_number,
+    check_present,
     check_values,
     fail,
+    first_of,
 )
-from touchpoint_lib.campaigns._events import check_present, end_of, first_of, flags
+from touchpoint_lib.campaigns._events import end_of, flags
 from touchpoint_lib.campaigns.outcomes import contact_outcomes
 from touchpoint_lib.touchpoints._effects import EFFECTS, Earning, channel_effects
 from touchpoint_lib.touchpoints._frames import check_log
@@ -267,7 +269,7 @@ def touchpoint_matrix(
         )
     withheld = np.zeros(len(contacts), dtype=bool)
     if "held_out" in contacts.columns:
-        withheld = flags(contacts, "held_out")
+        withheld = flags("contacts", contacts, "held_out")
     paid_for = withheld & (cost > 0)
     if paid_for.any():
         raise fail(
@@ -293,7 +295,7 @@ def touchpoint_matrix(
         }
     )
     if "unsubscribed" in contacts.columns:
-        everything["unsubscribed"] = flags(contacts, "unsubscribed")
+        everything["unsubscribed"] = flags("contacts", contacts, "unsubscribed")
     everything = everything.reset_index(drop=True)
     kept = orders[bought <= end]
     labelled, segments, left_out = _labelled(everything, stages, segment, window, end)

@@ -112,7 +112,7 @@ def pull_forward(
     check_columns(orders, ["customer_id", "time"], "orders", ORDERS_REMEDY)
     hold = check_integer("window", window, ge=1)
     end = hold + math.ceil(check_number("cycle", cycle, gt=0))
-    withheld, offered = flags(contacts, "held_out"), coupons(contacts)
+    withheld, offered = flags("contacts", contacts, "held_out"), coupons(contacts)
     named = contacts["campaign"].notna().to_numpy()
     stratum = coupon_strata(contacts)
     listed = sorted(set(stratum[named]))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from touchpoint_lib._checks import check_columns, check_number, fail
-from touchpoint_lib.campaigns._events import check_present
+from touchpoint_lib._checks import check_columns, check_number, check_present, fail
+from touchpoint_lib.campaigns._events import flags
 from touchpoint_lib.touchpoints._promotion_shares import Shares
 
 __all__ = ["buyer_roles"]
@@ -94,15 +94,10 @@ def buyer_roles(
     check_number("level", level, gt=0, lt=1)
     if len(orders) == 0:
         raise fail("orders has no rows", "pass a row an order")
-    for column in ("customer_id", gift):
-        check_present("orders", orders, column)
-    if not pd.api.types.is_bool_dtype(orders[gift].dtype):
-        raise fail(
-            f"{gift} of orders holds {orders[gift].dtype}, no truth values",
-            f"convert it, such as orders[{gift!r}] == 1",
-        )
+    check_present("orders", orders, "customer_id")
+    given = pd.Series(flags("orders", orders, gift).astype(np.int64), orders.index)
     # Categories may name customers without orders, and pandas would count them.
-    by_customer = orders[gift].astype(np.int64).groupby(orders["customer_id"], observed=True)
+    by_customer = given.groupby(orders["customer_id"], observed=True)
     hits, trials = by_customer.sum(), by_customer.size()
     shares = Shares.fit(np.asarray(hits, dtype=np.int64), np.asarray(trials, dtype=np.int64))
     share_low, share_high = shares.interval(level)

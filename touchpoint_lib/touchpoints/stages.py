@@ -8,16 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from touchpoint_lib._checks import UNIT_DAYS, IntArray, check_columns, fail
-from touchpoint_lib.campaigns._events import (
-    DAY,
-    History,
-    check_present,
-    customer_codes,
-    end_of,
-    first_of,
-    moments,
-)
+from touchpoint_lib._checks import UNIT_DAYS, IntArray, check_columns, check_present, fail, first_of
+from touchpoint_lib.campaigns._events import DAY, History, customer_codes, end_of, moments
 from touchpoint_lib.lifetime._purchases import PurchaseModel
 from touchpoint_lib.segments import silence_lines
 from touchpoint_lib.touchpoints._frames import check_log
