@@ -18,7 +18,7 @@ TOMORROW = (datetime.now(UTC) + timedelta(days=3)).date()
 
 #: A log as pandas has it, the arguments of rfm_summary and what the error says.
 BAD_LOGS: dict[str, tuple[pd.DataFrame, dict[str, Any], str]] = {
-    "no rows": (GOOD.head(0), {}, "the log has no rows; pass at least one purchase"),
+    "no rows": (GOOD.head(0), {}, "the log has no rows; pass at least one row"),
     "no customer column": (
         GOOD,
         {"customer": "id"},

@@ -10,6 +10,7 @@ import pytest
 import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from scipy.optimize import least_squares
 
 import touchpoint_lib as tp
@@ -320,7 +321,7 @@ def test_leaving_is_a_poisson_regression():
     rates = np.array([0.01, 0.004, 0.0])[:, None] * np.exp(0.2 * n)
     left = random.poisson(contacts * rates).astype(float)
     found = fit_leaving(left, contacts, np.random.default_rng(0))
-    assert (found.level[:, 2] == 0).all()
+    assert found.level[0, 2] == 0
     design = np.column_stack([np.repeat(np.eye(2), 6, axis=0), np.tile(n, 2)])
     model = sm.GLM(
         left[:2].ravel(), design, sm.families.Poisson(), exposure=contacts[:2].ravel()
@@ -334,7 +335,11 @@ def test_leaving_is_a_poisson_regression():
 def test_nobody_leaves_or_all_have_as_many_recent_contacts():
     random = np.random.default_rng(0)
     nobody = fit_leaving(np.zeros((1, 3)), np.full((1, 3), 50.0), random)
-    assert (nobody.at(np.arange(3)) == 0).all()
+    rates = nobody.at(np.arange(3))
+    assert (rates[0] == 0).all()
+    # Jeffreys' bound of a rate without a case in 150 contacts.
+    bound = stats.gamma(0.5).ppf(0.975) / 150
+    np.testing.assert_allclose(np.quantile(rates[1:], 0.975, axis=0), bound, rtol=0.15)
     one = fit_leaving(np.array([[5.0]]), np.array([[100.0]]), random)
     assert one.at(np.arange(2))[0, 0].tolist() == pytest.approx([0.05, 0.05])
 
@@ -345,6 +350,16 @@ def test_best_number_has_the_largest_sum(values):
     sums = [sum(values[:k]) for k in range(len(values) + 1)]
     assert sums[best] == max(sums)
     assert max(sums) not in sums[:best]
+
+
+def test_a_channel_that_nobody_left_is_not_sure_to_keep_everybody():
+    contacts, orders = made_log(8, n_customers=150)
+    assert not contacts["unsubscribed"].any()
+    plain = contact_pressure(contacts, orders, window=10).curve
+    dear = contact_pressure(contacts, orders, window=10, unsubscribe_cost=5000.0).curve
+    assert (dear["unsubscribe"] == 0).all()
+    np.testing.assert_allclose(dear["value"], plain["value"])
+    assert (dear["low"] < plain["low"]).all()
 
 
 def test_value_is_effect_less_cost_less_what_is_lost_by_leaving():

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import logit
 
 import touchpoint_lib as tp
 from touchpoint_lib import InputError
@@ -237,6 +238,28 @@ def test_complaints_are_a_plain_count(shop: tp.Shop, complaints: ComplaintFlags)
     assert complaints.n_learned + complaints.n_waiting + complaints.n_judged + (
         (delivered >= "2025-01-01") & (delivered + days > end)
     ).sum() + complaints.n_undelivered == len(parcels)
+
+
+def test_of_a_thousand_classes_each_row_has_its_own(shop: tp.Shop) -> None:
+    skus = np.random.default_rng(0).integers(0, 1000, len(shop.parcels)).astype(str)
+    parcels = shop.parcels.assign(sku=pd.Categorical(skus))
+    found = complaint_flags(parcels, shop.reviews, split="2025-01-01", by=["carrier", "sku"])
+    odds = found.terms["log_odds"]
+    assert odds.index.str.startswith("sku=").sum() > 990
+    # Of customers without any review nothing earlier counts: what is left is the intercept.
+    rows = found.flags[~found.flags["customer_id"].isin(shop.reviews["customer_id"])]
+    labels = parcels.set_index("parcel_id").loc[rows["parcel_id"]]
+    hours = rows["hours_late"].to_numpy()
+    told = (
+        odds["late"] * (hours > 0)
+        + odds["log hours late"] * np.log1p(np.maximum(hours, 0))
+        + odds["log hours early"] * np.log1p(np.maximum(-hours, 0))
+    )
+    for name in ("carrier", "sku"):
+        told += odds.reindex(f"{name}=" + labels[name].astype(str)).fillna(0).to_numpy()
+    intercept = logit(rows["probability"]) - told
+    assert len(rows) > 1000
+    np.testing.assert_allclose(intercept, intercept.iloc[0], atol=1e-9)
 
 
 def test_flags_as_many_as_the_baseline_of_those_learnt(complaints: ComplaintFlags) -> None:

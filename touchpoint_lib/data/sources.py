@@ -260,4 +260,4 @@ def exists_already(path: str) -> InputError:
 
 def empty_log() -> InputError:
     """Return the error for a log without rows."""
-    return fail("the log has no rows", "pass at least one purchase")
+    return fail("the log has no rows", "pass at least one row")

@@ -157,7 +157,7 @@ class Leaving:
     """Rates exp(a_c + b n) of leaving a channel for good: estimate first, then draws."""
 
     slope: FloatArray  # (1 + draws,)
-    level: FloatArray  # (1 + draws, channels): exp(a_c), 0 where nobody left
+    level: FloatArray  # (1 + draws, channels): exp(a_c); the estimate is 0 where nobody left
 
     def at(self, n: IntArray) -> FloatArray:
         """Return the rates, at most 1, shape (1 + draws, channels, len(n))."""
@@ -170,7 +170,8 @@ def fit_leaving(left: FloatArray, contacts: FloatArray, generator: np.random.Gen
 
     Poisson regression with a level a channel and one slope. Given the counts by channel the slope
     has a likelihood of its own, and given the slope a channel's count is Poisson: the draws are
-    normal for the slope and gamma for the levels.
+    normal for the slope and gamma for the levels, with half a case more than there were (Jeffreys'
+    prior), so that a channel that nobody left so far is not sure to keep everybody.
     """
     n = np.arange(contacts.shape[1])
     total = left.sum(axis=1)
@@ -199,7 +200,7 @@ def fit_leaving(left: FloatArray, contacts: FloatArray, generator: np.random.Gen
     slopes = slope + error * np.concatenate([[0.0], generator.standard_normal(_DRAWS)])
     slopes = np.clip(slopes, -steepest, steepest)
     exposure = np.exp(slopes[:, None] * n) @ contacts.T
-    counts = np.vstack([total, generator.gamma(np.tile(total, (_DRAWS, 1)))])
+    counts = np.vstack([total, generator.gamma(np.tile(total + 0.5, (_DRAWS, 1)))])
     level = np.divide(counts, exposure, out=np.zeros_like(counts), where=exposure > 0)
     return Leaving(slopes, level)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_array, diags_array, hstack
 from scipy.special import ndtri
 
 from touchpoint_lib._checks import (
@@ -263,7 +264,7 @@ def complaint_flags(
     matrix, terms = _terms(frame, said, names, late, learned, stars)
     # A ridge of 1 on a term of this scale is a prior of this standard deviation.
     scale = np.where(np.array(terms) == "late", _LATE, _OTHER)
-    matrix *= scale
+    matrix = matrix @ diags_array(scale)
     model = _fit(matrix[learned], label[learned])
     chance = model.predict_proba(matrix)[:, 1]
     baseline = late > hours
@@ -383,23 +384,29 @@ def _terms(
     late: FloatArray,
     learned: BoolArray,
     stars: int,
-) -> tuple[FloatArray, list[str]]:
+) -> tuple[csr_array, list[str]]:
     """Return what is known at each delivery as numbers, and what they are called.
 
-    A class that was not there to learn from has no indicator: it counts as the average.
+    A class that was not there to learn from has no indicator: it counts as the average. There may
+    be thousands of classes, hence sparse.
     """
-    parts = {
-        "late": (late > 0).astype(np.float64),
+    earlier, bad = _reviews_before(frame, reviews, stars)
+    numbers = {
+        "late": late > 0,
         "log hours late": np.log1p(np.maximum(late, 0)),
         "log hours early": np.log1p(np.maximum(-late, 0)),
+        "log earlier reviews": np.log1p(earlier),
+        "log earlier negative reviews": np.log1p(bad),
     }
+    parts, terms = [csr_array(np.column_stack(list(numbers.values())))], [*numbers]
     for name in names:
-        for value in pd.unique(frame[name][learned]):
-            parts[f"{name}={value}"] = (frame[name] == value).to_numpy(dtype=np.float64)
-    earlier, bad = _reviews_before(frame, reviews, stars)
-    parts["log earlier reviews"] = np.log1p(earlier)
-    parts["log earlier negative reviews"] = np.log1p(bad)
-    return np.column_stack(list(parts.values())), list(parts)
+        values = pd.Index(pd.unique(frame[name][learned]))
+        code = values.get_indexer(pd.Index(frame[name]))
+        row = np.flatnonzero(code >= 0)
+        ones = np.ones(len(row))
+        parts.append(csr_array((ones, (row, code[row])), shape=(len(code), len(values))))
+        terms += [f"{name}={value}" for value in values]
+    return hstack(parts, format="csr"), terms
 
 
 def _reviews_before(
@@ -415,7 +422,7 @@ def _reviews_before(
     return last - first, running[last] - running[first]
 
 
-def _fit(matrix: FloatArray, label: BoolArray) -> Any:
+def _fit(matrix: csr_array, label: BoolArray) -> Any:
     """Return the penalised logit."""
     # Here, since it takes half a second to import.
     from sklearn.linear_model import LogisticRegression
@@ -423,7 +430,7 @@ def _fit(matrix: FloatArray, label: BoolArray) -> Any:
     return LogisticRegression(C=1.0, solver="newton-cholesky", max_iter=200).fit(matrix, label)
 
 
-def _held_out(matrix: FloatArray, label: BoolArray, customers: pd.Series) -> FloatArray:
+def _held_out(matrix: csr_array, label: BoolArray, customers: pd.Series) -> FloatArray:
     """Return the probability of each row by a model without its customer."""
     code, known = pd.factorize(customers)
     fold = (np.random.default_rng(0).permutation(len(known)) % _FOLDS)[code]

@@ -242,7 +242,8 @@ def contact_pressure(
     ----------
     Frisch and Waugh (1933), Econometrica 1, 387-401; Lovell (1963), JASA 58, 993-1010; Robinson
     (1988), Econometrica 56, 931-954 (partialling out); Wilson (1927), JASA 22, 209-212; Kish
-    (1965), "Survey Sampling", section 8.2 (design effect).
+    (1965), "Survey Sampling", section 8.2 (design effect); Jeffreys (1961), "Theory of
+    Probability", section 3.1 (prior of a rate, for who unsubscribes).
 
     Examples
     --------
