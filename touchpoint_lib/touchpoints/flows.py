@@ -263,14 +263,17 @@ def flow_difference(
     if len(groups) != 2:
         raise fail(f"group has {len(groups)} labels", "pass two: whom to compare with whom")
     size = len(order)
-    # How often each customer went from where to where.
-    moves = np.zeros((len(ids), size, size), dtype=np.int32)
-    everybody = np.arange(len(ids))
-    for _, before, now in steps:
-        moves[everybody, before, now] += 1
-    # Of the start nobody was before.
-    source, target = np.nonzero(moves[:, 1:].sum(axis=0))
-    source += 1
+    # How often each customer went from where to where; of the start nobody was before.
+    keys = [
+        (there * size + before[there]) * size + now[there]
+        for _, before, now in steps
+        for there in [np.flatnonzero(before > 0)]
+    ]
+    key, times = np.unique(np.concatenate(keys), return_counts=True)
+    begun, entry = np.unique(key // size, return_inverse=True)
+    months = np.bincount(entry, weights=times)
+    pair, cells = key % size**2, np.unique(key % size**2)
+    source, target = np.divmod(cells, size)
     table = pd.DataFrame(
         {
             name: pd.Categorical.from_codes(codes, pd.Index(order), ordered=True)
@@ -279,16 +282,15 @@ def flow_difference(
     )
     bounds = []
     for place in range(2):
-        mine = moves[label == place].astype(np.float64)
-        months = mine.sum(axis=2)
-        k, n = mine.sum(axis=0)[source, target], months.sum(axis=0)[source]
+        moved, stayed = label[key // size**2] == place, label[begun // size] == place
+        by_pair = pair[moved], size**2
+        by_source = begun[stayed] % size, size
+        k, n = _sums(times[moved], *by_pair)[cells], _sums(months[stayed], *by_source)[source]
         share = np.divide(k, n, out=np.full(len(n), np.nan), where=n > 0)
-        squares = np.array(
-            [
-                float(np.sum((mine[:, a, b] - p * months[:, a]) ** 2))
-                for a, b, p in zip(source, target, share, strict=True)
-            ]
-        )
+        # Squares of what customers moved more or less often than expected.
+        squares = _sums(times[moved] ** 2, *by_pair)[cells]
+        squares -= 2 * share * _sums((times * months[entry])[moved], *by_pair)[cells]
+        squares += share**2 * _sums(months[stayed] ** 2, *by_source)[source]
         plain = n * share * (1 - share)
         effect = np.divide(squares, plain, out=np.ones(len(n)), where=plain > 0)
         effect = np.maximum(effect, 1.0)
@@ -303,6 +305,11 @@ def flow_difference(
     table["high"] = gap + np.hypot(high_2 - share_2, share_1 - low_1)
     table.attrs = {"groups": groups, "level": level}
     return table
+
+
+def _sums(weights: Any, place: IntArray, size: int) -> FloatArray:
+    """Return the sum of the weights at each place."""
+    return np.bincount(place, weights=weights, minlength=size).astype(np.float64)
 
 
 def _bounds(k: FloatArray, n: FloatArray, level: float) -> tuple[FloatArray, FloatArray]:
