@@ -178,11 +178,11 @@ def test_the_verdict_of_the_effects():
     )
     told = charts.touchpoint_effects_verdict(data)
     assert told.startswith(
-        "Added orders per 1,000 contacts are more than nothing for sms (10.0: 5.0 to 15.0); added "
-        "orders per 1,000 contacts are less than nothing for post (-10.0: -15.0 to -5.0); the "
-        "interval of chat holds 0; "
+        "By intervals of 95%, added orders per 1,000 contacts are more than nothing for sms (10.0: "
+        "5.0 to 15.0), less than nothing for post (-10.0: -15.0 to -5.0); the interval of chat "
+        "holds 0; "
     )
-    assert "(nobody was held out) (intervals of 95%)." in told
+    assert "(nobody was held out)." in told
     assert told.endswith("The truth lies in 1 of 2 intervals.")
     assert title_of(charts.touchpoint_effects(data, "x")) == (
         "Of 4 channels, 2 have an effect that is clear of 0: sms and post"
@@ -196,7 +196,7 @@ def test_the_verdict_of_the_effects():
 
 def test_the_name_of_a_channel_keeps_its_case():
     told = charts.touchpoint_effects_verdict(made(cell("eMail", None)))
-    assert told == "Not identified: eMail (nobody was held out) (intervals of 95%)."
+    assert told == "Not identified: eMail (nobody was held out)."
 
 
 def test_cells_are_those_of_the_stages_and_all(matrix):

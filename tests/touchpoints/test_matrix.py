@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from statsmodels.stats.proportion import proportion_confint
 
 import touchpoint_lib as tp
 from touchpoint_lib import InputError
@@ -229,6 +230,7 @@ def recount(
     cells: dict[Any, dict[str, float]] = {}
     made: dict[Any, set[Any]] = {}
     spent: dict[Any, float] = {}
+    left: dict[Any, int] = {}
     for one, stage in rows:
         for cell in (("", "all"), ("stage", stage), ("segment", segment[one.customer_id])):
             key = (one.channel, *cell)
@@ -238,12 +240,16 @@ def recount(
             if not one.held_out:
                 made.setdefault(key, set()).add(one.customer_id)
                 spent[key] = spent.get(key, 0) + one.cost
+                left[key] = left.get(key, 0) + one.unsubscribed
     for key, counts in cells.items():
         channel, cell = key[0], key[1:]
         counts["customers"] = len(made.get(key, ()))
         counts["reach"] = counts["customers"] / len(there[cell])
         counts["cost_per_1000"] = (
             1000 * spent[key] / counts["contacts"] if counts["contacts"] else np.nan
+        )
+        counts["unsubscribed_per_1000"] = (
+            1000 * left[key] / counts["contacts"] if counts["contacts"] else np.nan
         )
         mine = [one for one in contacts.itertuples() if one.channel == channel and not one.held_out]
         mine = [one for one in mine if one.time <= until]
@@ -289,6 +295,36 @@ def test_counts_are_those_of_a_plain_recount(until, shop):
         contacts, more, history, window=WINDOW, until=end, segment=core, reachable=reachable
     )
     pd.testing.assert_frame_equal(again.table, found.table)
+
+
+def test_who_unsubscribed_has_an_interval(shop, matrix):
+    left = ["unsubscribed_per_1000", "unsubscribed_low", "unsubscribed_high"]
+    made = shop["contacts"][~shop["contacts"]["held_out"]]
+    # One contact a customer, the one behind which they left: Wilson's interval as it stands.
+    one = made.sort_values("unsubscribed", kind="stable").drop_duplicates(
+        "customer_id", keep="last"
+    )
+    table = touchpoint_matrix(
+        one, shop["orders"], shop["stages"], window=WINDOW, until=shop["until"]
+    ).table
+    row = table[(table["channel"] == "email") & (table["by"] == "")].iloc[0]
+    n = row["contacts"]
+    count = round(row["unsubscribed_per_1000"] * n / 1000)
+    assert 0 < count < n
+    low, high = proportion_confint(count, n, method="wilson")
+    np.testing.assert_allclose(row[left].astype(float), [1000 * count / n, 1000 * low, 1000 * high])
+    # Several contacts of a customer are less than as many cases.
+    whole = matrix.table[matrix.table["contacts"] > 0]
+    assert (whole["unsubscribed_low"] <= whole["unsubscribed_per_1000"]).all()
+    assert (whole["unsubscribed_per_1000"] <= whole["unsubscribed_high"]).all()
+    blind = touchpoint_matrix(
+        one.drop(columns="unsubscribed"),
+        shop["orders"],
+        shop["stages"],
+        window=WINDOW,
+        until=shop["until"],
+    )
+    assert blind.table[left].isna().all().all()
 
 
 # --- experiments made by hand -------------------------------------------------------------------

@@ -133,12 +133,12 @@ def touchpoint_effects_verdict(data: pd.DataFrame) -> str:
     """
     what = MEASURES[data.attrs["measure"]].lower()
     level = data.attrs["level"]
-    parts = []
+    clear = []
     for state, says in (("gains", "more than nothing"), ("loses", "less than nothing")):
         rows = data[data["state"] == state]
         if len(rows):
-            named = joined([_told(row) for row in rows.to_dict("records")])
-            parts.append(f"{what} are {says} for {named}")
+            clear.append(f"{says} for {joined([_told(row) for row in rows.to_dict('records')])}")
+    parts = [f"{what} are {', '.join(clear)}"] if clear else []
     unknown = data.loc[data["state"] == "not known", "channel"].tolist()
     if unknown:
         parts.append(f"the interval of {joined(unknown)} holds 0")
@@ -150,7 +150,9 @@ def touchpoint_effects_verdict(data: pd.DataFrame) -> str:
     known = data[data["truth"].notna() & data["low"].notna()]
     held = int(((known["low"] <= known["truth"]) & (known["truth"] <= known["high"])).sum())
     end = f" The truth lies in {held} of {len(known)} intervals." if len(known) else ""
-    return f"{told[0].upper()}{told[1:]} (intervals of {100 * level:g}%).{end}"
+    if data["low"].notna().any():
+        return f"By intervals of {100 * level:g}%, {told}.{end}"
+    return f"{told[0].upper()}{told[1:]}."
 
 
 def _told(row: dict[Any, Any]) -> str:

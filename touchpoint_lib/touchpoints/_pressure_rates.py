@@ -6,10 +6,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_array
 
-from touchpoint_lib._checks import FloatArray, IntArray
-from touchpoint_lib.metrics._shared import wilson_interval
+from touchpoint_lib.touchpoints._clustered import clustered_rates
 from touchpoint_lib.touchpoints._pressure_log import PressureLog
 
 
@@ -39,28 +37,7 @@ def rates_table(log: PressureLog, classes: int, level: float) -> pd.DataFrame:
         rates = {"response": ("response", everybody)} | rates
     for name, (column, rows) in rates.items():
         happened = made[column].to_numpy(dtype=np.float64)[rows]
-        rate, low, high = _rates(happened, cell[rows], customer[rows], size, level)
+        rate, low, high = clustered_rates(happened, cell[rows], customer[rows], size, level)
         table |= {f"{name}_rate": rate, f"{name}_low": low, f"{name}_high": high}
     table["n_followed"] = np.bincount(cell[followed], minlength=size)
     return pd.DataFrame(table)
-
-
-def _rates(
-    happened: FloatArray, cell: IntArray, customer: IntArray, size: int, level: float
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return rates by cell with Wilson's intervals on the effective number of cases."""
-    n = np.bincount(cell, minlength=size).astype(np.float64)
-    count = np.bincount(cell, weights=happened, minlength=size)
-    rate = np.divide(count, n, out=np.full(size, np.nan), where=n > 0)
-    # Several contacts of one customer are less than as many cases (Kish's design effect).
-    shape = (int(customer.max(initial=0)) + 1, size)
-    sums = coo_array((happened - rate[cell], (customer, cell)), shape=shape).tocsr()
-    clustered = np.asarray((sums * sums).sum(axis=0)).ravel()
-    independent = n * rate * (1 - rate)
-    there = independent > 0
-    design = np.divide(clustered, independent, out=np.ones(size), where=there)
-    cases = n / np.maximum(design, 1.0)
-    low, high = np.full(size, np.nan), np.full(size, np.nan)
-    known = n > 0
-    low[known], high[known] = wilson_interval((rate * cases)[known], cases[known], level)
-    return rate, low, high

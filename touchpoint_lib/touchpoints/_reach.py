@@ -9,6 +9,10 @@ import numpy as np
 import pandas as pd
 
 from touchpoint_lib._checks import fail
+from touchpoint_lib.touchpoints._clustered import clustered_rates
+
+#: Customers who unsubscribed, of 1,000 contacts.
+LEFT = ("unsubscribed_per_1000", "unsubscribed_low", "unsubscribed_high")
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,28 +56,43 @@ class Population:
         return cls(between(first, last), between(until, until))
 
 
-def reached(data: pd.DataFrame, segments: list[str], people: Population) -> pd.DataFrame:
+def reached(
+    data: pd.DataFrame, segments: list[str], people: Population, level: float
+) -> pd.DataFrame:
     """Return by channel, by and stage: opportunities, contacts, held_out, customers, reach, cost.
 
-    ``data`` are the opportunities that count.
+    And who left, of 1,000 contacts with intervals. ``data`` are the opportunities that count.
     """
     parts = []
     for by in ("", *segments):
         keys = data.assign(by=by, cell="all" if by == "" else data[by].astype(object))
-        sent = keys[~keys["held_out"]]
+        made = ~keys["held_out"]
         groups = ["channel", "by", "cell"]
-        found = keys.groupby(groups).size().rename("opportunities").to_frame()
-        of_made = sent.groupby(groups)
+        of_all, of_made = keys.groupby(groups), keys[made].groupby(groups)
+        found = of_all.size().rename("opportunities").to_frame()
         found["contacts"] = of_made.size()
         found["customers"] = of_made["customer_id"].nunique()
         found["spent"] = of_made["cost"].sum()
+        left: list[Any] = [np.nan] * len(LEFT)
+        if "unsubscribed" in keys.columns:
+            left = list(
+                clustered_rates(
+                    keys.loc[made, "unsubscribed"].to_numpy(dtype=np.float64),
+                    np.asarray(of_all.ngroup()[made], dtype=np.int64),
+                    np.asarray(pd.factorize(keys.loc[made, "customer_id"])[0], dtype=np.int64),
+                    len(found),
+                    level,
+                )
+            )
+        for name, rate in zip(LEFT, left, strict=True):
+            found[name] = 1000 * rate
         parts.append(found.reset_index())
     table = pd.concat(parts, ignore_index=True).rename(columns={"cell": "stage"})
     counts = ["contacts", "customers"]
     table[counts] = table[counts].fillna(0).astype(np.int64)
     table["held_out"] = table["opportunities"] - table["contacts"]
-    made = table["contacts"].where(table["contacts"] > 0)
-    table["cost_per_1000"] = 1000 * table.pop("spent") / made
+    sent = table["contacts"].where(table["contacts"] > 0)
+    table["cost_per_1000"] = 1000 * table.pop("spent") / sent
     there = people.there.groupby(["by", "stage"])["customer_id"].nunique().rename("there")
     table = table.join(there, on=["by", "stage"])
     table["reach"] = table["customers"] / table.pop("there")

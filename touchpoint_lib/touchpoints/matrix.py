@@ -24,6 +24,7 @@ from touchpoint_lib.campaigns.outcomes import contact_outcomes
 from touchpoint_lib.touchpoints._effects import EFFECTS, Earning, channel_effects
 from touchpoint_lib.touchpoints._frames import check_log
 from touchpoint_lib.touchpoints._reach import (
+    LEFT,
     Population,
     check_reachable,
     reached,
@@ -43,6 +44,7 @@ _COLUMNS = (
     "customers",
     "reach",
     "cost_per_1000",
+    *LEFT,
     "method",
     "compared",
     *EFFECTS,
@@ -207,7 +209,9 @@ def touchpoint_matrix(
         Its table has a row a channel and stage (``by`` "stage"), a row a channel over all ("") and
         over each ``segment``: channel, by, stage, opportunities, contacts (made), held_out,
         customers (who were contacted), reach (their share of the customers who were in the stage
-        between the first and the last opportunity that counts), cost_per_1000 contacts; method
+        between the first and the last opportunity that counts), cost_per_1000 contacts;
+        unsubscribed_per_1000 contacts with unsubscribed_low and unsubscribed_high (打扰; Wilson's
+        interval, errors by customer; NaN where ``contacts`` do not tell it); method
         ("random holdout", "adjusted" or "") and compared (opportunities that the effect is of: in
         each cell those of campaigns with 20 customers in each arm); by 1,000 contacts
         orders_per_1000 with orders_low and orders_high, margin_per_1000 with margin_low and
@@ -224,8 +228,8 @@ def touchpoint_matrix(
         contact (then no lot was drawn), with fewer than 20 customers with an order in an arm,
         or without any spread.
 
-        NaN: figures of effect where not identified; cost_per_1000 without contacts; reach of a
-        segment or stage that nobody was in.
+        NaN: figures of effect where not identified; cost and unsubscribed without contacts; reach
+        of a segment or stage that nobody was in.
 
     Raises
     ------
@@ -313,7 +317,7 @@ def touchpoint_matrix(
     people = Population.of(stages, segment, first, last, end)
     keys = ["channel", "by", "stage"]
     table = pd.concat(effects, ignore_index=True)
-    table = table.merge(reached(labelled, segments, people), on=keys, how="left")
+    table = table.merge(reached(labelled, segments, people, level), on=keys, how="left")
     since = end - pd.Timedelta(days=window)
     channels = list(table["channel"].unique())
     today = unreached(channels, everything, people, reachable, since, end)
