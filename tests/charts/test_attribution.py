@@ -33,16 +33,6 @@ CHANNELS = ["chat", "email", "page", "parcel", "sms", "social"]
 
 
 @pytest.fixture(scope="module")
-def shop():
-    return tp.load_shop()
-
-
-@pytest.fixture(scope="module")
-def paid(shop):
-    return shop.orders[shop.orders["status"] == "paid"]
-
-
-@pytest.fixture(scope="module")
 def matrix(shop, paid):
     model = tp.ModifiedBetaGeoModel().fit(tp.rfm_summary(paid, time="time"))
     return tp.touchpoint_matrix(shop.contacts, paid, tp.stage_history(paid, model), window=90)

@@ -23,11 +23,6 @@ def refuse(constant):
 
 
 @pytest.fixture(scope="module")
-def shop():
-    return tp.load_shop()
-
-
-@pytest.fixture(scope="module")
 def late(shop):
     return tp.late_parcels(
         shop.parcels.rename(columns={"carrier": HOSTILE}), by=(HOSTILE, "province")

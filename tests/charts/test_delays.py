@@ -23,11 +23,6 @@ def refuse(constant):
 
 
 @pytest.fixture(scope="module")
-def shop():
-    return tp.load_shop()
-
-
-@pytest.fixture(scope="module")
 def late(shop):
     parcels = shop.parcels.copy()
     parcels["province"] = parcels["province"].astype("str").replace("Guangdong", HOSTILE)

@@ -17,16 +17,6 @@ KINDS = ["cared for in time", "cared for too late", "held out at random", "misse
 
 
 @pytest.fixture(scope="module")
-def shop():
-    return tp.load_shop()
-
-
-@pytest.fixture(scope="module")
-def paid(shop):
-    return shop.orders[shop.orders["status"] == "paid"]
-
-
-@pytest.fixture(scope="module")
 def care(shop, paid):
     """Return care that comes too late, never, in vain, and to some held out."""
     parcels = shop.parcels.copy()

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import touchpoint_lib as tp
 from tests.charts.campaign_samples import (
     HOSTILE,
     NAN,
@@ -26,16 +25,6 @@ from touchpoint_lib.charts.pressure import (
     pressure_curve_verdict,
 )
 from touchpoint_lib.touchpoints.pressure import contact_pressure
-
-
-@pytest.fixture(scope="module")
-def shop():
-    return tp.load_shop()
-
-
-@pytest.fixture(scope="module")
-def paid(shop):
-    return shop.orders[shop.orders["status"] == "paid"]
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import touchpoint_lib as tp
 from tests.charts.campaign_samples import (
     HOSTILE,
     NAN,
@@ -33,16 +32,6 @@ from touchpoint_lib.touchpoints.promotion import promotion_dependence, promotion
 
 UNTIL = "2025-05-31"
 QUANTITIES = ["orders", "margin", "discount", "profit"]
-
-
-@pytest.fixture(scope="module")
-def shop():
-    return tp.load_shop()
-
-
-@pytest.fixture(scope="module")
-def paid(shop):
-    return shop.orders[shop.orders["status"] == "paid"]
 
 
 @pytest.fixture(scope="module")

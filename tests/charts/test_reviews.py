@@ -23,16 +23,6 @@ RULE = "late by more than 24 hours"
 
 
 @pytest.fixture(scope="module")
-def shop():
-    return tp.load_shop()
-
-
-@pytest.fixture(scope="module")
-def paid(shop):
-    return shop.orders[shop.orders["status"] == "paid"]
-
-
-@pytest.fixture(scope="module")
 def complaints(shop):
     return tp.complaint_flags(shop.parcels, shop.reviews, split="2025-01-01", hours=24, level=0.9)
 
