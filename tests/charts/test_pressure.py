@@ -164,7 +164,7 @@ def test_all_verdicts_are_told():
         "12 of 1,234 customers contacted in the last 30 days had more. Channel by channel, "
         "contacts pay up to the cap by sms (cap 1: 1 to 2); as many as were tried pay by email "
         "(cap 2: 2 or more); not even the first pays by chat (cap 0: 0 to 0); whether any "
-        "pays is not proven for social (cap 1: 0 to 2 or more). Not identified: page (nobody was "
+        "pays is not proven for social. Not identified: page (nobody was "
         "held out)."
     )
     assert title_of(pressure_curve(data, "x")) == (

@@ -121,11 +121,13 @@ def pressure_curve_verdict(data: pd.DataFrame) -> str:
         ("limit", "contacts pay up to the cap by"),
         ("no limit seen", "as many as were tried pay by"),
         ("stop", "not even the first pays by"),
-        ("not proven", "whether any pays is not proven for"),
     ):
         names = [_named(row) for row in single if row["verdict"] == verdict]
         if names:
             told.append(f"{words} {joined(names)}")
+    unproven = [row["channel"] for row in single if row["verdict"] == "not proven"]
+    if unproven:
+        told.append(f"whether any pays is not proven for {joined(unproven)}")
     if told:
         says.append(f"Channel by channel, {'; '.join(told)}.")
     blind = [
