@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 
 import touchpoint_lib as tp
@@ -15,3 +16,12 @@ def shop():
 @pytest.fixture(scope="session")
 def paid(shop):
     return shop.orders[shop.orders["status"] == "paid"]
+
+
+@pytest.fixture(scope="session")
+def matrix(shop, paid):
+    """Return the matrix of the bundled shop, with one segment."""
+    model = tp.ModifiedBetaGeoModel().fit(tp.rfm_summary(paid, time="time"))
+    history = tp.stage_history(paid, model)
+    segment = pd.Series("core", shop.customers["customer_id"])
+    return tp.touchpoint_matrix(shop.contacts, paid, history, window=90, segment=segment)

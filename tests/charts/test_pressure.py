@@ -163,7 +163,7 @@ def test_all_verdicts_are_told():
         "3.50) within 30 days; up to 2 contacts in 30 days pay (best number 1 to 3 or more), and "
         "12 of 1,234 customers contacted in the last 30 days had more. Channel by channel, "
         "contacts pay up to the cap by sms (cap 1: 1 to 2); as many as were tried pay by email "
-        "(cap 2: 2 or more); not even the first pays by chat (cap 0: 0 to 0); whether any "
+        "(cap 2 or more); not even the first pays by chat; whether any "
         "pays is not proven for social. Not identified: page (nobody was "
         "held out)."
     )
@@ -175,7 +175,7 @@ def test_all_verdicts_are_told():
         "cap 2 (1 to 3 or more)",
         "cap 1 (1 to 2)",
         "no limit up to 2 (2 or more)",
-        "stop: cap 0 (0 to 0)",
+        "stop: cap 0 (0)",
         "not proven: best 1 (0 to 2 or more)",
     ):
         assert told in notes
@@ -201,7 +201,7 @@ def test_all_verdicts_are_told():
 def test_the_title_tells_the_cap_of_all(verdict, cap, told):
     data = made(rows("(all)", verdict, cap=(cap, cap, cap)), rows("sms"))
     assert title_of(pressure_curve(data, "x")) == (
-        f"{told} (best number {cap} to {cap}). Bands are 95% intervals"
+        f"{told} (best number {cap}). Bands are 95% intervals"
     )
 
 

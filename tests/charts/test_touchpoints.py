@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import touchpoint_lib as tp
 from tests.charts.campaign_samples import (
     HOSTILE,
     NAN,
@@ -29,16 +28,6 @@ DATA = [
 ]
 FIGURES = [charts.touchpoint_effects, charts.touchpoint_cells, charts.touchpoint_quadrants]
 STATES = ["gains", "loses", "not known", "not identified"]
-
-
-@pytest.fixture(scope="module")
-def matrix():
-    shop = tp.load_shop()
-    paid = shop.orders[shop.orders["status"] == "paid"]
-    model = tp.ModifiedBetaGeoModel().fit(tp.rfm_summary(paid, time="time"))
-    history = tp.stage_history(paid, model)
-    segment = pd.Series("core", shop.customers["customer_id"])
-    return tp.touchpoint_matrix(shop.contacts, paid, history, window=90, segment=segment)
 
 
 @pytest.fixture(scope="module")
@@ -80,25 +69,6 @@ def made(*rows, **about):
     data = pd.DataFrame(list(rows))
     data.attrs = {"measure": "orders", "level": 0.95, "window": 90.0, "n": 5000, "by": "stage"}
     data.attrs |= about
-    return data
-
-
-def quadrant(name, channel, stage="awake", profit=100.0, value=1234.0):
-    return {
-        "channel": channel,
-        "stage": stage,
-        "profit": profit,
-        "low": profit - 50,
-        "high": profit + 50,
-        "unreached": 500,
-        "value": value,
-        "quadrant": name,
-    }
-
-
-def quadrants(*rows, missing=0):
-    data = pd.DataFrame(list(rows), columns=pd.Index(quadrant("keep", "x")))
-    data.attrs = {"level": 0.95, "n": 5000, "missing": missing}
     return data
 
 
@@ -287,52 +257,6 @@ def test_the_verdict_of_the_cells():
     )
     assert title_of(charts.touchpoint_cells(data, "x")) == (
         "Profit per 1,000 contacts: clear of 0 in 2 of 4 cells"
-    )
-
-
-def test_the_quadrants_are_those_of_the_matrix(matrix):
-    data = charts.touchpoint_quadrants_data(matrix)
-    table = matrix.table[matrix.table["by"] == "stage"]
-    known = table[table["profit_low"].notna()].reset_index(drop=True)
-    assert len(data) == len(known)
-    for name, column in (
-        ("profit", "profit_per_1000"),
-        ("low", "profit_low"),
-        ("high", "profit_high"),
-        ("value", "not_reached_value"),
-        ("unreached", "unreached"),
-    ):
-        np.testing.assert_allclose(data[name], known[column], rtol=1e-5)
-    assert data["quadrant"].tolist() == known["quadrant"].tolist()
-    assert data.attrs["missing"] == len(table) - len(known)
-    figure = charts.touchpoint_quadrants(data, "x")
-    assert sum(len(trace.x) for trace in figure.data) == len(data)
-    for trace in figure.data:
-        mine = data[data["quadrant"] == trace.name]
-        assert list(trace.x) == mine["profit"].tolist()
-        assert list(trace.y) == mine["unreached"].tolist()
-        np.testing.assert_allclose(
-            np.subtract(trace.x, trace.error_x.arrayminus), mine["low"], atol=1e-6
-        )
-        assert ("text" in trace.mode) == (trace.name != "find out")
-
-
-def test_the_verdict_of_the_quadrants():
-    data = quadrants(
-        quadrant("expand", "sms"),
-        quadrant("expand", "chat", value=100.0),
-        quadrant("keep", "chat", "new", value=10.0),
-        quadrant("stop", "post", profit=-100.0, value=-5.0),
-        quadrant("find out", "email"),
-        missing=1,
-    )
-    assert charts.touchpoint_quadrants_verdict(data) == (
-        "Expand sms to awake and chat to awake, where customers not reached are worth 1,334; keep "
-        "chat to new, where customers not reached are worth 10.0; stop post to awake; find out "
-        "about 1 cell by holding out more. 1 cell has no estimate."
-    )
-    assert title_of(charts.touchpoint_quadrants(data, "x")) == (
-        "A contact clearly pays in 3 of 5 cells"
     )
 
 

@@ -140,6 +140,11 @@ from touchpoint_lib.charts.promotion import (
     promotion_shares_data,
     promotion_shares_verdict,
 )
+from touchpoint_lib.charts.quadrants import (
+    touchpoint_quadrants,
+    touchpoint_quadrants_data,
+    touchpoint_quadrants_verdict,
+)
 from touchpoint_lib.charts.reviews import (
     complaint_rates,
     complaint_rates_data,
@@ -183,9 +188,6 @@ from touchpoint_lib.charts.touchpoints import (
     touchpoint_effects,
     touchpoint_effects_data,
     touchpoint_effects_verdict,
-    touchpoint_quadrants,
-    touchpoint_quadrants_data,
-    touchpoint_quadrants_verdict,
 )
 from touchpoint_lib.charts.tracking import (
     tracking,

@@ -120,14 +120,17 @@ def pressure_curve_verdict(data: pd.DataFrame) -> str:
     for verdict, words in (
         ("limit", "contacts pay up to the cap by"),
         ("no limit seen", "as many as were tried pay by"),
-        ("stop", "not even the first pays by"),
     ):
         names = [_named(row) for row in single if row["verdict"] == verdict]
         if names:
             told.append(f"{words} {joined(names)}")
-    unproven = [row["channel"] for row in single if row["verdict"] == "not proven"]
-    if unproven:
-        told.append(f"whether any pays is not proven for {joined(unproven)}")
+    for verdict, words in (
+        ("stop", "not even the first pays by"),
+        ("not proven", "whether any pays is not proven for"),
+    ):
+        names = [row["channel"] for row in single if row["verdict"] == verdict]
+        if names:
+            told.append(f"{words} {joined(names)}")
     if told:
         says.append(f"Channel by channel, {'; '.join(told)}.")
     blind = [
@@ -304,7 +307,8 @@ def _cap(row: Mapping[Any, Any], about: Mapping[Any, Any]) -> str:
 
 
 def _named(row: Mapping[Any, Any]) -> str:
-    return f"{row['channel']} (cap {row['cap']}: {_range(row)})"
+    sure = "" if row["cap_low"] == row["cap_high"] else f"{row['cap']}: "
+    return f"{row['channel']} (cap {sure}{_range(row)})"
 
 
 def _value(row: Mapping[Any, Any], level: float) -> str:

@@ -1,4 +1,4 @@
-"""Figures of the touchpoint matrix (接触点矩阵): effects by channel, cells, quadrants."""
+"""Figures of the touchpoint matrix (接触点矩阵): effects by channel, and cells."""
 
 from __future__ import annotations
 
@@ -31,7 +31,6 @@ MEASURES = {
     "profit": "Profit per 1,000 contacts",
 }
 _COLOURS = {"gains": ACCENT, "loses": BASELINE, "not known": GREYS[2], "not identified": "#f2f2f2"}
-_QUADRANTS = {"expand": ACCENT, "keep": "#56B4E9", "stop": BASELINE, "find out": GREYS[2]}
 
 
 def _cells(matrix: Any, measure: str, truth: pd.DataFrame | None) -> pd.DataFrame:
@@ -379,121 +378,4 @@ def touchpoint_cells(data: pd.DataFrame, source: str) -> go.Figure:
     title = f"{MEASURES[data.attrs['measure']]}: clear of 0 in {sure} of {len(cells)} cells"
     return finish_high(
         figure, title, source, data.attrs["n"], 46 * len(channels) + 12, right=30, head=30
-    )
-
-
-def touchpoint_quadrants_data(matrix: TouchpointMatrix) -> pd.DataFrame:
-    """Return importance and priority of each cell (接触点象限): what a contact earns, what is left.
-
-    Parameters
-    ----------
-    matrix : TouchpointMatrix
-        From `touchpoint_matrix`.
-
-    Returns
-    -------
-    DataFrame
-        A row a channel and stage with an estimate: channel, stage, profit (per 1,000 contacts) with
-        low and high, unreached (customers), value (of contacting them once), quadrant. ``attrs``
-        holds level, n and missing (cells without an estimate).
-
-    Raises
-    ------
-    InputError
-        If ``matrix`` is something else.
-    """
-    if not isinstance(matrix, TouchpointMatrix):
-        raise fail(f"matrix is a {type(matrix).__name__}", "pass the result of touchpoint_matrix")
-    cells = matrix.table[matrix.table["by"] == "stage"]
-    known = cells[cells["profit_low"].notna()]
-    data = pd.DataFrame(
-        {
-            "channel": known["channel"].astype(str),
-            "stage": known["stage"].astype(str),
-            "profit": significant(known["profit_per_1000"]),
-            "low": significant(known["profit_low"]),
-            "high": significant(known["profit_high"]),
-            "unreached": known["unreached"],
-            "value": significant(known["not_reached_value"]),
-            "quadrant": known["quadrant"],
-        }
-    ).reset_index(drop=True)
-    data.attrs = {
-        "level": matrix.level,
-        "n": int(cells["opportunities"].sum()),
-        "missing": len(cells) - len(known),
-    }
-    return data
-
-
-def touchpoint_quadrants_verdict(data: pd.DataFrame) -> str:
-    """Return what to expand, keep, stop and find out.
-
-    Parameters
-    ----------
-    data : DataFrame
-        From `touchpoint_quadrants_data`.
-    """
-    says = []
-    for quadrant in ("expand", "keep", "stop"):
-        rows = data[data["quadrant"] == quadrant].to_dict("records")
-        if rows:
-            named = [f"{row['channel']} to {row['stage']}" for row in rows]
-            worth = ""
-            if quadrant != "stop":
-                total = amounts([sum(row["value"] for row in rows)])[0]
-                worth = f", where customers not reached are worth {total}"
-            says.append(f"{quadrant} {joined(named)}{worth}")
-    unknown = int((data["quadrant"] == "find out").sum())
-    if unknown:
-        says.append(f"find out about {counted(unknown, 'cell', 'cells')} by holding out more")
-    missing = data.attrs["missing"]
-    end = f" {counted(missing, 'cell has', 'cells have')} no estimate." if missing else ""
-    told = "; ".join(says)
-    return f"{told[0].upper()}{told[1:]}.{end}" if told else end.strip()
-
-
-def touchpoint_quadrants(data: pd.DataFrame, source: str) -> go.Figure:
-    """Draw what a contact earns (importance) against what is not reached yet (priority).
-
-    Parameters
-    ----------
-    data : DataFrame
-        From `touchpoint_quadrants_data`.
-    source : str
-        For the footer.
-    """
-    figure = go.Figure()
-    for quadrant, colour in _QUADRANTS.items():
-        part = data[data["quadrant"] == quadrant]
-        if part.empty:
-            continue
-        labels = [
-            f"{shortened(channel, 16)}, {shortened(stage, 16)}"
-            for channel, stage in zip(part["channel"], part["stage"], strict=True)
-        ]
-        # Labels of what is not known would lie on each other.
-        sure = quadrant != "find out"
-        figure.add_scatter(
-            name=quadrant,
-            x=part["profit"].tolist(),
-            y=part["unreached"].tolist(),
-            mode="markers+text" if sure else "markers",
-            text=labels,
-            textposition="top center",
-            textfont={"size": 11, "color": GREYS[0]},
-            marker={"size": 11, "color": colour},
-            error_x=error_bars(part["profit"], part["low"], part["high"], 8)
-            | {"thickness": 1, "color": colour},
-            customdata=part["value"].tolist(),
-            hovertemplate="%{text}: profit %{x:,.4g} per 1,000 contacts<br>%{y:,} customers not "
-            "reached, worth %{customdata:,.4g}<extra></extra>",
-        )
-    figure.add_vline(x=0, line={"color": GREYS[1], "width": 1.5, "dash": "dash"}, layer="below")
-    figure.update_xaxes(title="Importance: profit per 1,000 contacts")
-    figure.update_yaxes(title="Priority: customers in the stage today, not reached")
-    pays = int(data["quadrant"].isin(["expand", "keep"]).sum())
-    title = f"A contact clearly pays in {pays} of {counted(len(data), 'cell', 'cells')}"
-    return legend_on_top(
-        finish_high(figure, title, source, data.attrs["n"], 420, right=30, head=30)
     )

@@ -12,6 +12,7 @@ import pandas as pd
 
 from touchpoint_lib._checks import InputError, fail
 from touchpoint_lib.charts._forest import amounts
+from touchpoint_lib.charts.timing import counted
 from touchpoint_lib.charts.touchpoints import (
     touchpoint_cells_data,
     touchpoint_cells_verdict,
@@ -258,18 +259,20 @@ def touchpoints_headline(
             f"Best number of contacts in {pressure.days:g} days",
             "not identified" if pressure.cap is None else f"{pressure.cap}",
             "" if pressure.cap is None else f"{level}: {pressure.best_range}",
-            "" if pressure.n_over is None else f"{pressure.n_over:,} customers had more",
+            ""
+            if pressure.n_over is None
+            else f"{counted(pressure.n_over, 'customer', 'customers')} had more",
         )
     )
     says = [touchpoint_effects_verdict(effects), touchpoint_cells_verdict(cells)]
     # Not where nothing is proven: the tile has the interval.
     if whole["verdict"] in ("limit", "no limit seen", "stop"):
         says.append(pressure.statement)
-    counted = matrix.table[matrix.table["by"] == ""]
+    channels = matrix.table[matrix.table["by"] == ""]
     facts = {
         "Source": source,
-        "Opportunities": f"{counted['opportunities'].sum():,} ({counted['held_out'].sum():,} held "
-        "out)",
+        "Opportunities": f"{channels['opportunities'].sum():,} ({channels['held_out'].sum():,} "
+        "held out)",
         "Window": f"{matrix.window:g} days after a contact",
         "Known up to": f"{matrix.until:%Y-%m-%d}",
     }

@@ -134,9 +134,8 @@ class ContactPressure:
 
 def number_range(low: int, high: int, tried: int) -> str:
     """Return an interval of a number of contacts, open where the numbers ``tried`` end."""
-    if high < tried:
-        return f"{low} to {high}"
-    return f"{high} or more" if low == high else f"{low} to {high} or more"
+    told = f"{low}" if low == high else f"{low} to {high}"
+    return told if high < tried else f"{told} or more"
 
 
 def contact_pressure(
