@@ -185,6 +185,28 @@ def test_the_cold_province_of_the_shop_buys_in_winter() -> None:
     assert indexes[True] > 1 > indexes[False]
 
 
+def test_bounds_of_both_margins_are_those_of_resampled_customers() -> None:
+    shop = tp.load_shop()
+    paid = shop.orders[shop.orders["status"] == "paid"]
+    province = shop.customers.set_index("customer_id")["province"].astype(str)
+    table = demand_index(paid, region=province)
+    month = paid["time"].dt.to_period("M")
+    own = pd.crosstab(paid["customer_id"], month).to_numpy()
+    where = province.loc[np.unique(paid["customer_id"])].to_numpy()
+    there = where[:, None] == np.unique(where)
+    rng = np.random.default_rng(0)
+    weight = rng.multinomial(len(own), np.full(len(own), 1 / len(own)), 400)
+    margins = {
+        "region": ((weight * own.sum(axis=1)) @ there) * there.shape[1],
+        "period": (weight @ own) / (table.drop_duplicates("period")["days"].to_numpy() / 731),
+    }
+    for name, drawn in margins.items():
+        one = table.drop_duplicates(name).sort_values(name)
+        half = (one[f"{name}_index_high"] - one[f"{name}_index_low"]) / 2
+        drawn = drawn / (weight @ own.sum(axis=1))[:, None]
+        np.testing.assert_allclose(half, 1.96 * drawn.std(axis=0), rtol=0.15)
+
+
 def test_incomplete_months_count_by_their_days() -> None:
     days = pd.date_range("2024-01-16", "2024-03-20 23:00", freq="h")
     orders = pd.DataFrame(

@@ -93,6 +93,9 @@ def demand_index(
     (v - V q)^2 over customers and periods, over the sum of V (1 - sum of q^2): 1 where orders are
     independent, more where customers come for a while and go, less where they buy by the clock.
 
+    Intervals of period_index and region_index have errors by customer: regions hold few customers
+    that buy much and many that buy little. The index takes both margins for known.
+
     Both margins are made of the cells themselves, which ties the ratio of a cell down: its variance
     is dispersion (1 - share of the region) (1 - share of the period) / expected (the delta method
     for an independent table). The variance of the true ratios of a region is inverse gamma over
@@ -195,11 +198,11 @@ def demand_index(
         }
     )
     reach = float(ndtri(1 - tail))
-    for name, part, weight, place in (
-        ("period", share[1], days / days.sum(), column),
-        ("region", share[0], np.full(shape[0], 1 / shape[0]), row),
+    for name, label, part, weight, place in (
+        ("period", period - 1, share[1], days / days.sum(), column),
+        ("region", code, share[0], np.full(shape[0], 1 / shape[0]), row),
     ):
-        error = reach * np.sqrt(dispersion * part * (1 - part) / total)
+        error = reach * _share_error(owner, label, amount, part)
         for side, bound in (("", part), ("_low", part - error), ("_high", part + error)):
             table[f"{name}_index{side}"] = (np.maximum(bound, 0.0) / weight)[place]
     table.attrs = {
@@ -270,6 +273,20 @@ def _dispersion(place: IntArray, amount: FloatArray, share: FloatArray) -> float
             "pass orders as they came in, not averages",
         )
     return found
+
+
+def _share_error(
+    owner: IntArray, label: IntArray, amount: FloatArray, share: FloatArray
+) -> FloatArray:
+    """Return the standard error of each label's share of demand, customers being what varies."""
+    places, at = np.unique(owner * len(share) + label, return_inverse=True)
+    own = np.bincount(at, weights=amount)
+    customer, of = np.divmod(places, len(share))
+    whole = np.bincount(customer, weights=own)
+    # The squares of own - whole x share, also where a customer has no such order.
+    apart = own * (own - 2 * share[of] * whole[customer])
+    squares = np.bincount(of, weights=apart, minlength=len(share)) + share**2 * (whole @ whole)
+    return np.asarray(np.sqrt(np.maximum(squares, 0.0)) / whole.sum())
 
 
 def _shrunk(
