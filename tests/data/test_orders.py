@@ -113,6 +113,19 @@ def test_the_clock_of_the_zone_counts():
     assert moved["time"].tolist() == (EXPECTED["time"] + pd.Timedelta(hours=13)).tolist()
 
 
+def test_dates_alone_are_taken_to_the_end_of_their_day():
+    days = pd.to_datetime(["2025-01-03", "2025-01-01"])
+    log = pd.DataFrame({"customer_id": [1, 2], "date": days, "amount": 1.0})
+    found = order_log(log, time="date")
+    assert found["time"].tolist() == [
+        pd.Timestamp("2025-01-01 23:59:59.999999"),
+        pd.Timestamp("2025-01-03 23:59:59.999999"),
+    ]
+    # With a time of day in one row the others are at midnight.
+    timed = order_log(log.assign(date=days + pd.to_timedelta([0, 1], "h")), time="date")
+    assert timed["time"].tolist() == [pd.Timestamp("2025-01-01 01:00"), days[0]]
+
+
 def test_without_an_amount():
     found = order_log(orders().drop(columns="amount"), amount=None)
     assert found.columns.to_list() == ["customer_id", "time"]
@@ -129,6 +142,8 @@ def test_integers_and_decimals_become_floats():
 def test_every_order_is_there_once_in_the_order_of_time(log, seed):
     found = order_log(log, time="date", values=["discount"])
     rows = log.rename(columns={"date": "time"})[["customer_id", "time", "amount", "discount"]]
+    if (rows["time"] == rows["time"].dt.normalize()).all():
+        rows["time"] += pd.Timedelta("23:59:59.999999")
     expected = sorted(rows.itertuples(index=False, name=None), key=lambda row: (row[1], row[0]))
     got = list(found.itertuples(index=False, name=None))
     assert sorted(got) == sorted(expected)

@@ -44,7 +44,8 @@ def test_two_files(files):
     assert contacts["held_out"].to_list() == [False, True, False]
     assert "campaign" not in contacts.columns
     assert orders["amount"].to_list() == [10, 20, 5]
-    assert orders["time"].to_list() == [pd.Timestamp(day) for day in ORDERS["date"]]
+    ends = [pd.Timestamp(f"{day} 23:59:59.999999") for day in ORDERS["date"]]
+    assert orders["time"].to_list() == ends
 
 
 def test_parquet_and_a_pattern(tmp_path):

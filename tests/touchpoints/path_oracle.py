@@ -15,7 +15,8 @@ CHANNELS = ("chat", "email", "sms")
 def small_log(seed, n=25, customers=3, days=40, channels=CHANNELS, orders=8):
     """Return a small log with ties, held-out rows and customers of one frame alone."""
     rng = np.random.default_rng(seed)
-    start = pd.Timestamp("2025-01-01")
+    # Times of day, not dates alone.
+    start = pd.Timestamp("2025-01-01 01:00")
 
     def frame(rows, first):
         return pd.DataFrame(

@@ -397,7 +397,7 @@ def test_the_rules_by_hand():
         ([(1, 0, "a")], [(1, 10)], 1, 0, 0),
         ([(1, 0, "a")], [(1, 10 + 1e-9)], 0, 1, 0),
         # At the very moment of the order a contact comes behind it.
-        ([(1, 5, "a")], [(1, 5), (1, 40)], 0, 1, 0),
+        ([(1, 5, "a")], [(1, 5), (1, 40.5)], 0, 1, 0),
         # The order before takes all contacts before it.
         ([(1, 0, "a"), (1, 1, "a")], [(1, 2), (1, 3), (1, 40)], 1, 0, 0),
         # Lost contacts are one path within the window, and two beyond it.

@@ -108,7 +108,8 @@ def test_rates_agree_with_plain_loops(rows, bought, only):
     )
     contacts["unsubscribed"] &= ~contacts["held_out"]
     contacts = contacts.assign(time=days_after(contacts["day"]), cost=0.0)
-    buys = [(0, 0.0), *((number % 4, day / 2) for number, day in enumerate(bought))]
+    # One of them at a time of day: they are not dates alone.
+    buys = [(0, 0.0), (9, 26.9), *((number % 4, day / 2) for number, day in enumerate(bought))]
     orders = pd.DataFrame(buys, columns=["customer_id", "day"])
     orders = orders.assign(time=days_after(orders["day"]), margin=1.0)
     result = contact_pressure(

@@ -16,6 +16,7 @@ from touchpoint_lib._checks import (
     check_present,
     check_zone,
     fail,
+    first_of,
 )
 
 #: Times are taken to the microsecond.
@@ -137,6 +138,37 @@ def customer_codes(
             f"call customers alike in both, in columns {customer!r} of one type",
         )
     return np.where(who < 0, len(known), who).astype(np.int64), owner.astype(np.int64)
+
+
+def check_same_day(
+    contacts: pd.DataFrame,
+    at: pd.DatetimeIndex,
+    orders: pd.DataFrame,
+    bought: pd.DatetimeIndex,
+    customer: str = "customer_id",
+) -> None:
+    """Raise where orders have dates only, and one is on the day of a contact with its customer.
+
+    An order at 0:00 would come before the contact that may have brought it.
+    """
+    if not (bought == bought.normalize()).all():
+        return
+    who, owner = customer_codes(contacts, orders, customer)
+    clocks = [times.tz_localize(None).asi8 for times in (at, bought)]
+    days = [clock // DAY for clock in clocks]
+    least = min(day.min() for day in days)
+    span = max(day.max() for day in days) - least + 1
+    mine, theirs = (code * span + day - least for code, day in zip((who, owner), days, strict=True))
+    # The last moment of a day has been chosen by somebody who knows.
+    same = np.isin(mine, theirs) & (clocks[0] % DAY != DAY - 1)
+    if same.any():
+        place = int(np.flatnonzero(same)[0])
+        raise fail(
+            f"orders have dates only, and one is of {at[place].date()}, the day of the contact at "
+            f"index {first_of(contacts.index, same)} with its customer ({int(same.sum()):,} such "
+            "contacts): which came first is not known",
+            "make orders with order_log(...), which takes a date to the end of its day",
+        )
 
 
 def end_of(until: Any, bought: pd.DatetimeIndex, column: str) -> pd.Timestamp:

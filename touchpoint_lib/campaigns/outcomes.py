@@ -13,6 +13,7 @@ from touchpoint_lib.campaigns._events import (
     DAY,
     History,
     Total,
+    check_same_day,
     customer_codes,
     end_of,
     flags,
@@ -141,6 +142,10 @@ def contact_outcomes(
         for name in amounts
     }
     who, owner = customer_codes(contacts, orders, customer)
+    # Dates in both logs are taken as they are.
+    timed = at != at.normalize()
+    if timed.any():
+        check_same_day(contacts[timed], at[timed], orders, bought, customer)
     end = end_of(until, bought, order_time)
     moment = at.asi8
     late = pd.DatetimeIndex([end]).as_unit("us").asi8[0] - moment < window * DAY

@@ -11,6 +11,9 @@ from touchpoint_lib._checks import fail
 from touchpoint_lib.data.entries import Kind, open_entries
 from touchpoint_lib.data.log import closed_on_error
 
+#: From the beginning of a day to its last moment.
+_TO_ITS_END = pd.Timedelta(days=1) - pd.Timedelta("1us")
+
 
 def order_log(
     orders: Any,
@@ -52,7 +55,9 @@ def order_log(
     -------
     DataFrame
         Sorted by time and customer: customer_id, time (datetime64, without a zone), order_id and
-        amount (where they are), ``values`` (float) and ``labels`` (categories).
+        amount (where they are), ``values`` (float) and ``labels`` (categories). Where all orders
+        have dates only (0:00), they are taken to the end of their day: an order on the day of a
+        contact then comes behind it, of contacted and held-out customers alike.
 
     Raises
     ------
@@ -107,6 +112,9 @@ def order_log(
                 "sum the lines of an order first",
             )
     frame = log.fetch({role: names[role] for role in log.kinds}, tz)
+    time_of_day = frame["time"] != frame["time"].dt.normalize()
+    if not time_of_day.any():
+        frame["time"] = frame["time"] + _TO_ITS_END
     for name in words:
         frame[name] = frame[name].astype("category")
     return frame

@@ -9,7 +9,14 @@ import numpy as np
 import pandas as pd
 
 from touchpoint_lib._checks import BoolArray, IntArray, check_columns, check_present, fail
-from touchpoint_lib.campaigns._events import DAY, History, customer_codes, flags, moments
+from touchpoint_lib.campaigns._events import (
+    DAY,
+    History,
+    check_same_day,
+    customer_codes,
+    flags,
+    moments,
+)
 
 #: What stands between the channels of a path.
 SEPARATOR = " > "
@@ -130,6 +137,7 @@ def read_journeys(contacts: pd.DataFrame, orders: pd.DataFrame, window: float) -
             f"time of contacts has the time zone {at.tz}, time of orders {bought.tz}",
             "bring all times to one zone: tz_localize() or tz_convert()",
         )
+    check_same_day(contacts, at, orders, bought)
     who, owner = customer_codes(contacts, orders, "customer_id")
     history = History.of(owner, bought.asi8)
     customers = len(history.start) - 1

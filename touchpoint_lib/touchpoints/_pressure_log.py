@@ -11,7 +11,7 @@ import pandas as pd
 
 from touchpoint_lib._checks import IntArray, check_columns, check_values, fail
 from touchpoint_lib.campaigns._data import read_codes
-from touchpoint_lib.campaigns._events import DAY, History, customer_codes, flags
+from touchpoint_lib.campaigns._events import DAY, History, check_same_day, customer_codes, flags
 from touchpoint_lib.timing._columns import as_moment
 from touchpoint_lib.touchpoints._frames import check_log
 
@@ -57,6 +57,7 @@ def read_log(
     time = check_log("contacts", contacts, ["channel", "cost", *named.values()])
     check_columns(contacts, [name for name in _OPTIONAL if name in contacts.columns], "contacts")
     bought = check_log("orders", orders)
+    check_same_day(contacts, time, orders, bought)
     made = np.ones(len(contacts), dtype=np.bool_)
     if "held_out" in contacts.columns:
         made = ~flags("contacts", contacts, "held_out")

@@ -16,7 +16,7 @@ from touchpoint_lib._checks import (
     fail,
     first_of,
 )
-from touchpoint_lib.campaigns._events import DAY, end_of, flags, moments
+from touchpoint_lib.campaigns._events import DAY, check_same_day, end_of, flags, moments
 from touchpoint_lib.campaigns.outcomes import contact_outcomes
 
 CONTACTS_REMEDY = "make it with contact_log(...), or rename"
@@ -123,6 +123,7 @@ def read_contacts(
             f"time of contacts has the time zone {time.tz}, time of orders {end.tz}",
             "bring all times to one zone: tz_localize() or tz_convert()",
         )
+    check_same_day(contacts, time, orders, pd.DatetimeIndex(orders["time"]))
     classed = group.notna().to_numpy()
     # As contact_outcomes counts.
     over = pd.DatetimeIndex([end]).as_unit("us").asi8[0] - time.asi8 >= window * DAY

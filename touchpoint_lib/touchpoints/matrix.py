@@ -19,7 +19,7 @@ from touchpoint_lib._checks import (
     fail,
     first_of,
 )
-from touchpoint_lib.campaigns._events import end_of, flags
+from touchpoint_lib.campaigns._events import check_same_day, end_of, flags
 from touchpoint_lib.campaigns.outcomes import contact_outcomes
 from touchpoint_lib.touchpoints._effects import EFFECTS, Earning, channel_effects
 from touchpoint_lib.touchpoints._frames import check_log
@@ -259,6 +259,7 @@ def touchpoint_matrix(
     at = check_log("contacts", contacts, ["channel", "cost"])
     earning = Earning.of(margin)
     bought = check_log("orders", orders, [earning.column])
+    check_same_day(contacts, at, orders, bought)
     check_number("window", window, gt=0)
     check_number("level", level, gt=0, lt=1)
     check_history(stages)
