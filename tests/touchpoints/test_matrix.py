@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm
 from statsmodels.stats.proportion import proportion_confint
 
 import touchpoint_lib as tp
@@ -135,21 +136,31 @@ def test_the_difference_without_covariates_is_that_of_plain_means(shop):
 
 def test_holm_over_the_rows_of_a_channel(matrix):
     # The family is of the orders and the margin, twice as many rows.
+    pairs = [("p_value", "p_adjusted"), ("profit_p", "profit_p_adjusted")]
     for _, rows in matrix.table[matrix.table["by"] == "stage"].groupby("channel"):
-        p = rows["p_value"].dropna().sort_values()
-        steps = [min(1, value * (len(p) - place)) for place, value in enumerate(p)]
-        expected = pd.Series(
-            np.maximum.accumulate(steps) if steps else [], index=p.index, dtype=float
-        )
-        pd.testing.assert_series_equal(
-            rows.loc[p.index, "p_adjusted"], expected, check_names=False, rtol=1e-9
-        )
+        for plain, adjusted in pairs:
+            p = rows[plain].dropna().sort_values()
+            steps = [min(1, value * (len(p) - place)) for place, value in enumerate(p)]
+            expected = pd.Series(
+                np.maximum.accumulate(steps) if steps else [], index=p.index, dtype=float
+            )
+            pd.testing.assert_series_equal(
+                rows.loc[p.index, adjusted], expected, check_names=False, rtol=1e-9
+            )
+
+
+def test_the_p_of_profit_is_that_of_its_interval(matrix):
+    known = matrix.table[matrix.table["profit_p"].notna()]
+    assert (known["profit_p"] < 0.05).equals(known["result"] != "not known")
+    assert known.index.equals(matrix.table.index[matrix.table["profit_low"].notna()])
+    z = known["profit_per_1000"] / ((known["profit_high"] - known["profit_low"]) / 2 / 1.959964)
+    np.testing.assert_allclose(known["profit_p"], 2 * norm.sf(z.abs()), rtol=1e-4)
 
 
 def test_results_and_quadrants_follow_the_rules(matrix):
     table = matrix.table
-    gains = table[(table["result"] == "gains") & (table["by"] == "stage")]
-    mean = gains["not_reached_value"].mean()
+    gains = table[table["result"] == "gains"]
+    mean = gains.groupby("by")["not_reached_value"].mean()
     for row in table.itertuples():
         if np.isnan(row.profit_low):
             assert row.result == "not identified"
@@ -163,7 +174,7 @@ def test_results_and_quadrants_follow_the_rules(matrix):
             worth = row.unreached * row.profit_per_1000 / 1000
             assert row.not_reached_value == pytest.approx(worth)
         quadrant = {"gains": "keep", "loses": "stop"}.get(row.result, "find out")
-        if row.result == "gains" and row.not_reached_value >= mean:
+        if row.result == "gains" and row.not_reached_value >= mean[row.by]:
             quadrant = "expand"
         assert row.quadrant == quadrant
     assert {"gains", "not known", "not identified"} <= set(table["result"])
@@ -633,6 +644,8 @@ def test_moments_without_a_contact_make_an_adjusted_figure():
     )
     cell = cell_of(found)
     assert cell["method"] == "adjusted"
+    # It gains, and is nothing to act on: no lot decided.
+    assert (cell["result"], cell["quadrant"]) == ("gains", "find out")
     assert cell["orders_low"] < 200 < cell["orders_high"]
     assert cell["orders_high"] - cell["orders_low"] < 150
     # The moments are no opportunities: they count for nobody.
@@ -641,6 +654,23 @@ def test_moments_without_a_contact_make_an_adjusted_figure():
     # A name that no contact has is passed over.
     with pytest.raises(InputError, match="comparison names 'fax'"):
         touchpoint_matrix(**data, window=WINDOW, until=UNTIL, comparison={"fax": others})
+
+
+def test_what_covariates_do_not_know_no_comparison_tells():
+    """The page speaks to whoever is about to buy: its truth is 10 orders by 1,000 contacts."""
+    shop = tp.load_shop()
+    paid = shop.orders[shop.orders["status"] == "paid"]
+    page = shop.contacts[shop.contacts["channel"] == "page"]
+    history = stage_history(paid, tp.ModifiedBetaGeoModel().fit(tp.rfm_summary(paid, time="time")))
+    rng = np.random.default_rng(0)
+    days = pd.to_timedelta(rng.uniform(0, 700, len(page)), "D")
+    others = pd.DataFrame(
+        {"customer_id": rng.permutation(page["customer_id"]), "time": shop.call["start"] + days}
+    )
+    others["time"] = others["time"].dt.floor("us")
+    found = touchpoint_matrix(page, paid, history, window=90, comparison={"page": others})
+    assert cell_of(found, channel="page")["orders_low"] > 200
+    assert (found.table["quadrant"] == "find out").all()
 
 
 def test_a_lot_is_worth_more_than_a_comparison():

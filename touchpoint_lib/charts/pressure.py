@@ -111,11 +111,16 @@ def pressure_curve_verdict(data: pd.DataFrame) -> str:
         worth = (
             "Of all channels that count, a contact with no recent one is worth "
             f"{_value(whole, about['level'])} within {about['window']:g} days; "
-            f"{_cap(whole, about)}, and {about['over']:,} of "
-            f"{counted(about['recent'], 'customer', 'customers')} contacted in the last "
-            f"{about['days']:g} days had more."
+            f"{_cap(whole, about)}"
         )
-        says = [worth]
+        # Who is over a number that nothing proves is no news.
+        if whole["verdict"] != "not proven":
+            worth += (
+                f", and {about['over']:,} of "
+                f"{counted(about['recent'], 'customer', 'customers')} contacted in the last "
+                f"{about['days']:g} days had more"
+            )
+        says = [f"{worth}."]
     told = []
     for verdict, words in (
         ("limit", "contacts pay up to the cap by"),

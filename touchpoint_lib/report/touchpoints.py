@@ -254,14 +254,17 @@ def touchpoints_headline(
         )
     )
     whole = pressure.caps[pressure.caps["channel"] == ALL].iloc[0]
+    over = "" if pressure.n_over is None else counted(pressure.n_over, "customer", "customers")
+    best, told = {
+        "not identified": ("not identified", ""),
+        "not proven": ("not proven", f"the best guess: {pressure.cap}"),
+    }.get(whole["verdict"], (f"{pressure.cap}", f"{over} had more"))
     tiles.append(
         Tile(
             f"Best number of contacts in {pressure.days:g} days",
-            "not identified" if pressure.cap is None else f"{pressure.cap}",
+            best,
             "" if pressure.cap is None else f"{level}: {pressure.best_range}",
-            ""
-            if pressure.n_over is None
-            else f"{counted(pressure.n_over, 'customer', 'customers')} had more",
+            told,
         )
     )
     says = [touchpoint_effects_verdict(effects), touchpoint_cells_verdict(cells)]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtr, ndtri
 
 from touchpoint_lib._checks import check_number
 from touchpoint_lib.campaigns._propensity import OverlapError
@@ -22,6 +23,8 @@ LEAST_BUYERS = 20
 #: Below this p those held out were no lot.
 _NO_LOT = 0.001
 _HELD_OUT = "held out"
+#: What the effect of a channel without a lot is called.
+ADJUSTED = "adjusted"
 #: What a lot cannot depend on.
 _BEFORE = ("silence", "age", "orders_before")
 EFFECTS = (
@@ -36,6 +39,8 @@ EFFECTS = (
     "profit_high",
     "p_value",
     "p_adjusted",
+    "profit_p",
+    "profit_p_adjusted",
 )
 
 
@@ -89,7 +94,7 @@ def channel_effects(
     elif compared is None:
         reason = "nobody was held out"
     else:
-        data, method = pd.concat([data, compared], ignore_index=True), "adjusted"
+        data, method = pd.concat([data, compared], ignore_index=True), ADJUSTED
     tables = []
     for by in ("", *segments):
         labels = ["all"] if by == "" else list(data[by].sort_values().unique())
@@ -102,7 +107,8 @@ def channel_effects(
     table = table.reindex(columns=["by", "stage", "method", "compared", "reason", *EFFECTS])
     for by in ("", *segments):
         mine = table["by"] == by
-        table.loc[mine, "p_adjusted"] = holm(table.loc[mine, "p_value"].to_numpy(dtype=np.float64))
+        for name, adjusted in (("p_value", "p_adjusted"), ("profit_p", "profit_p_adjusted")):
+            table.loc[mine, adjusted] = holm(table.loc[mine, name].to_numpy(dtype=np.float64))
     return table
 
 
@@ -203,7 +209,7 @@ def _estimated(
             one |= {
                 "compared": int(used[place]),
                 "method": method,
-                **_figures(found, place, earning),
+                **_figures(found, place, earning, level),
             }
         cells.append(one)
     return pd.DataFrame(cells)
@@ -217,7 +223,7 @@ def _customers(rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     return wide.reindex(columns=["contacted", _HELD_OUT], fill_value=0)
 
 
-def _figures(found: pd.DataFrame, place: int, earning: Earning) -> dict[str, Any]:
+def _figures(found: pd.DataFrame, place: int, earning: Earning, level: float) -> dict[str, Any]:
     """Return the figures of a cell, or the reason why they are not known."""
     mine = found[(found["segment_by"] == "cell") & (found["segment"] == str(place))]
     mine = mine.set_index("outcome")
@@ -230,7 +236,11 @@ def _figures(found: pd.DataFrame, place: int, earning: Earning) -> dict[str, Any
         for name, source in (("margin", "margin"), ("profit", "net_profit"))
         for end, column in (("per_1000", ""), ("low", "_low"), ("high", "_high"))
     }
+    half = (earned["net_profit_high"] - earned["net_profit_low"]) / 2
+    # Below 1 - level where the interval leaves out 0.
+    reach = float(ndtri((1 + level) / 2)) * abs(earned["net_profit"]) / half
     return {
+        "profit_p": 2 * float(ndtr(-reach)),
         "orders_per_1000": 1000 * one["effect"],
         "orders_low": 1000 * one["ci_low"],
         "orders_high": 1000 * one["ci_high"],

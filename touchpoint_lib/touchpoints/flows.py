@@ -28,9 +28,10 @@ def stage_flows(
 ) -> pd.DataFrame:
     """Return how many customers went from which stage to which in each whole month.
 
-    A customer counts in the stage of the first and of the last moment of a month; what lies between
-    is passed through. Who came in the month flows from "start" (新进). Who was asleep for the whole
-    month is "lost" (流失) at its end, and flows from there if it wakes up.
+    A customer counts in the stage of the last moment before a month and of the last moment of it,
+    so that one month goes on where the other ends; what lies between is passed through. Who came in
+    the month flows from "start" (新进). Who was asleep before the month began and until its end is
+    "lost" (流失) at its end, and flows from there if it wakes up.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ from touchpoint_lib._checks import (
 )
 from touchpoint_lib.campaigns._events import check_same_day, end_of, flags
 from touchpoint_lib.campaigns.outcomes import contact_outcomes
-from touchpoint_lib.touchpoints._effects import EFFECTS, Earning, channel_effects
+from touchpoint_lib.touchpoints._effects import ADJUSTED, EFFECTS, Earning, channel_effects
 from touchpoint_lib.touchpoints._frames import check_log
 from touchpoint_lib.touchpoints._reach import (
     LEFT,
@@ -169,8 +169,11 @@ def touchpoint_matrix(
     window of several contacts counts for each, so effects of channels do not add up.
 
     What has no lot is not guessed: it is "not identified", with the reason. With ``comparison`` a
-    channel without a lot is compared with moments at which it could have contacted and did not;
-    that rests on the covariates, and is called "adjusted".
+    channel without a lot is compared with moments at which it could have contacted and did not.
+    That rests on the covariates, is called "adjusted", and nothing in the data can prove it: give
+    it only where they decided who was contacted. In the simulated shop "page", which speaks to
+    whoever is about to buy, comes out at hundreds of orders by 1,000 contacts beside random moments
+    of its customers, and the truth is 10.
 
     Parameters
     ----------
@@ -216,13 +219,15 @@ def touchpoint_matrix(
         each cell those of campaigns with 20 customers in each arm); by 1,000 contacts
         orders_per_1000 with orders_low and orders_high, margin_per_1000 with margin_low and
         margin_high, profit_per_1000 with profit_low and profit_high (margin less cost); p_value and
-        p_adjusted (of the orders; Holm over the stages of a channel, or over its segments); result
+        p_adjusted of the orders, profit_p and profit_p_adjusted of the profit (normal; adjusted by
+        Holm over the stages of a channel, or over its segments); result
         ("gains" or "loses" where the interval of profit is above or below 0, "not known" where it
         holds 0, "not identified"); reason (of the last);
         customers_today (in the stage at ``until``), unreached (of them reachable, without a contact
         of the channel within ``window`` days), not_reached_value (unreached x profit of a contact);
         quadrant (象限): "expand" (gains, and not_reached_value is no less than the mean of what
-        gains), "keep" (gains, little left to reach), "stop" (loses), "find out" (all others).
+        gains of the same ``by``), "keep" (gains, little left to reach), "stop" (loses), "find out"
+        (all others, and all that is "adjusted").
 
         Not identified is a cell without a lot, with held-out customers who were others before the
         contact (then no lot was drawn), with fewer than 20 customers with an order in an arm,
@@ -432,10 +437,12 @@ def _judged(table: pd.DataFrame) -> pd.DataFrame:
     )
     value = table["unreached"] * table["profit_per_1000"] / 1000
     table["not_reached_value"] = value
-    gains = table["result"] == "gains"
-    mean = value[gains & (table["by"] == "stage")].mean()
+    # What no lot decided is nothing to act on.
+    drawn = table["method"] != ADJUSTED
+    gains = (table["result"] == "gains") & drawn
+    mean = value.where(gains).groupby(table["by"]).transform("mean")
     table["quadrant"] = np.select(
-        [gains & (value >= mean), gains, table["result"] == "loses"],
+        [gains & (value >= mean), gains, (table["result"] == "loses") & drawn],
         ["expand", "keep", "stop"],
         "find out",
     )

@@ -234,6 +234,12 @@ def contact_pressure(
     contact lowers the margin of orders that would have come anyway. An effect contains what the
     contact takes from later ones within the window, for which it is a recent one.
 
+    Near its optimum the sum of values is flat, and the cap then is a guess that costs little where
+    it is wrong. Where effects fall clearly with each contact (4,000 customers, half of them held
+    out), it is within one contact of the optimum that the truth gives in 50 of 50 simulated shops;
+    in the simulated shop as it comes, whose effects hardly fall, in half of them, and the verdict
+    is "not proven".
+
     Classes hold different customers: those often contacted may be the better or the worse ones.
     The curve is the value of contacts as they were made, not of another choice of customers.
 

@@ -23,6 +23,7 @@ from touchpoint_lib.touchpoints._care_read import (
     stars_of,
 )
 from touchpoint_lib.touchpoints._care_strata import compare_within
+from touchpoint_lib.touchpoints._clustered import clustered_rates
 
 __all__ = ["ReplyTimes", "reply_times"]
 
@@ -168,8 +169,9 @@ def reply_times(
     Nobody draws lots for replies, so the purchases are a description: a shop that replies first to
     its good customers sees them come back. Stars and earlier orders are what the log knows; the
     strata are those of the stars and of 1, 2 to 3, 4 to 7, and more orders up to the review.
-    Wilson's intervals take reviews as independent, as nearly all customers have one negative
-    review; those of ``adjusted`` allow for customers with several.
+    Intervals of purchases are Wilson's on the effective number of reviews (Kish's design effect of
+    customers with several), those of ``adjusted`` have errors by customer; those of replies take
+    reviews as independent.
 
     In the simulated shop chance decides who is replied to when, and a negative review without a
     reply within 24 hours lowers the log hazard to order by 0.3, fading over 120 days; replies to
@@ -329,14 +331,17 @@ def _replied(hours: FloatArray, reply: IntArray, level: float) -> dict[str, floa
 
 def _bought(rows: pd.DataFrame, level: float) -> dict[str, float]:
     """Return how many bought."""
-    n, count = len(rows), int(rows["bought"].sum())
-    low, high = wilson_interval(count, n, level)
+    n, one = len(rows), np.zeros(len(rows), dtype=np.int64)
+    # Several reviews of a customer are less than as many cases.
+    customer = np.asarray(pd.factorize(rows["customer_id"])[0], dtype=np.int64)
+    bought = rows["bought"].to_numpy(dtype=np.float64)
+    share, low, high = clustered_rates(bought, one, customer, 1, level)
     return {
         "n": n,
-        "n_bought": count,
-        "bought_share": ratio(count, n),
-        "bought_low": low,
-        "bought_high": high,
+        "n_bought": int(bought.sum()),
+        "bought_share": float(share[0]),
+        "bought_low": float(low[0]),
+        "bought_high": float(high[0]),
         "orders": ratio(float(rows["orders"].sum()), n),
     }
 
