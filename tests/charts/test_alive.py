@@ -88,7 +88,7 @@ def test_figures_are_plain_stable_and_name_their_source(draw, name, n):
     assert content["layout"]["template"] == json.loads(json.dumps(TEMPLATE.to_plotly_json()))
     assert "bdata" not in figure.to_json()
     assert figure.layout.annotations[-1].text == f"Source: {SAFE}; n = {n}"
-    assert "<script" not in figure.to_json()
+    assert "<script" not in str(figure.to_plotly_json())
     assert max(len(line) for line in figure.layout.title.text.split("<br>")) <= 78
 
 

@@ -219,8 +219,8 @@ def test_markup_in_names_stays_text(credit, matrix):
     table.loc[table["reason"] != "", "reason"] = HOSTILE
     data = credit_chart_data(mine, dataclasses.replace(matrix, table=table))
     figure = credit_chart(data, "x")
-    assert "<script" not in figure.to_json()
-    assert "<i>" not in figure.to_json()
+    assert "<script" not in str(figure.to_plotly_json())
+    assert "<i>" not in str(figure.to_plotly_json())
     assert SAFE in figure.layout.yaxis.ticktext
     assert all(len(label) < 50 for label in figure.layout.yaxis.ticktext)
     assert f"added: not identified ({SAFE})" in [note.text for note in figure.layout.annotations]

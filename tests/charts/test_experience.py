@@ -198,7 +198,7 @@ def test_outcomes_with_markup_are_shown_as_text_and_only_two_in_the_title(shop, 
     orders = paid.rename(columns={"margin": HOSTILE, "discount": "Discount"})
     data = care_chart_data(tp.parcel_care(shop.parcels, orders, window=90, amounts=amounts))
     figure = care_chart(data, "x")
-    assert "<script" not in figure.to_json()
+    assert "<script" not in str(figure.to_plotly_json())
     titles = [axis.title.text for axis in figure.select_xaxes()]
     assert titles[2].endswith(f": {SAFE}")
     assert titles[3].endswith(": Discount")

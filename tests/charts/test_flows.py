@@ -165,7 +165,7 @@ def test_moves_that_nobody_made_and_other_stages():
 def test_stages_with_markup_are_shown_as_text():
     data = stage_sankey_data(flows_of((HOSTILE, "low", 5), stages=[HOSTILE, "low"]))
     figure = stage_sankey(data, "x")
-    assert "<script" not in figure.to_json()
+    assert "<script" not in str(figure.to_plotly_json())
     assert SAFE in figure.data[0].node.label
     shifts = flow_shifts(
         flow_shifts_data(
@@ -175,7 +175,7 @@ def test_stages_with_markup_are_shown_as_text():
         ),
         "x",
     )
-    assert "<script" not in shifts.to_json()
+    assert "<script" not in str(shifts.to_plotly_json())
     assert "of &lt;b&gt;," in title_of(shifts)
 
 

@@ -125,7 +125,7 @@ def test_names_of_markup_stay_text(models, split):
     ]
     for figure in figures:
         assert SAFE in [trace.name for trace in figure.data]
-        assert "<script" not in figure.to_json()
+        assert "<script" not in str(figure.to_plotly_json())
 
 
 # -- frequencies ---------------------------------------------------------------------------------

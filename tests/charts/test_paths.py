@@ -139,7 +139,7 @@ def test_long_paths_and_markup_are_shown_as_text():
     figure = path_bars(path_bars_data(made(row(HOSTILE, 5, 0.1), row(long, 4, 0.05))), "x")
     assert figure.layout.yaxis.ticktext[0] == SAFE
     assert "…" in figure.layout.yaxis.ticktext[1]
-    assert "<script" not in figure.to_json()
+    assert "<script" not in str(figure.to_plotly_json())
     assert (
         named(figure, "share")[0].customdata[0].startswith(f"<b>{SAFE}</b><br>5 customers: 10.0%")
     )

@@ -247,8 +247,8 @@ def test_markup_in_names_stays_text(found):
     )
     data = pressure_curve_data(dataclasses.replace(found, **changed))
     figure = pressure_curve(data, "x")
-    assert "<script" not in figure.to_json()
-    assert "<i>" not in figure.to_json()
+    assert "<script" not in str(figure.to_plotly_json())
+    assert "<i>" not in str(figure.to_plotly_json())
     json.loads(figure.to_json(), parse_constant=refuse)
 
 

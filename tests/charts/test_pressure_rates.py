@@ -170,8 +170,8 @@ def test_markup_in_names_stays_text(found):
     rates = found.rates.copy()
     rates["channel"] = rates["channel"].replace("sms", "<i>x</i>").replace("chat", HOSTILE)
     figure = pressure_rates(pressure_rates_data(dataclasses.replace(found, rates=rates)), "x")
-    assert "<script" not in figure.to_json()
-    assert "<i>" not in figure.to_json()
+    assert "<script" not in str(figure.to_plotly_json())
+    assert "<i>" not in str(figure.to_plotly_json())
     labels = [axis.title.text for axis in figure.select_yaxes() if axis.title.text]
     assert "&lt;i&gt;x&lt;/i&gt;" in labels
     assert len(labels) == rates["channel"].nunique()

@@ -408,7 +408,7 @@ def test_markup_in_stages_stays_text(found):
     money["segment"] = money["segment"].replace("odd", HOSTILE)
     changed = dataclasses.replace(found, effects=effects, money=money)
     figure = promotion_effects(promotion_effects_data(changed), "x")
-    assert "<script" not in figure.to_json()
+    assert "<script" not in str(figure.to_plotly_json())
     assert SAFE in figure.layout.yaxis.ticktext
 
 

@@ -310,7 +310,7 @@ def test_the_figure_is_plain_stable_and_names_its_source(data):
     assert "bdata" not in figure.to_json()
     assert "null" not in re.sub(r'"template":.*', "", json.dumps(content["data"]))
     assert figure.layout.annotations[-1].text == f"Source: {SAFE}; n = 2,357"
-    assert "<script" not in figure.to_json()
+    assert "<script" not in str(figure.to_plotly_json())
     assert json.loads(go.Figure(content).to_json()) == content
 
 
@@ -352,7 +352,7 @@ def test_a_model_with_a_name_of_markup_stays_text(models, split, log):
     data = charts.tracking_data({HOSTILE: models["BG/NBD"]}, split, log)
     figure = charts.tracking(data, "x")
     assert SAFE in [trace.name for trace in figure.data]
-    assert "<script" not in figure.to_json()
+    assert "<script" not in str(figure.to_plotly_json())
 
 
 # -- the sentence --------------------------------------------------------------------------------

@@ -184,7 +184,7 @@ def touchpoint_effects(data: pd.DataFrame, source: str) -> go.Figure:
             ],
         },
         customdata=[
-            f"{text(row['channel'])}: {_told(row)}<br>{row['contacts']:,} contacts"
+            f"{text(_told(row))}<br>{row['contacts']:,} contacts"
             for row in known.to_dict("records")
         ],
         hovertemplate="%{customdata}<extra></extra>",
