@@ -153,12 +153,12 @@ def test_who_came_fell_asleep_and_came_back():
 def test_moves_that_nobody_made_and_other_stages():
     still = flows_of(("high", "high", 5), ("high", "low", 2), stages=["high", "mid", "low"])
     assert stage_sankey_verdict(stage_sankey_data(still)) == (
-        "In 2025-03, 0 came, 2 moved towards low (above all from high to low: 2, 29% of high) and "
-        "nobody moved back."
+        "In 2025-03, nobody came, 2 moved towards low (above all from high to low: 2, 29% of high) "
+        "and nobody moved back."
     )
     none = flows_of(("high", "high", 5), stages=["high", "mid", "low"])
     assert stage_sankey_verdict(stage_sankey_data(none)) == (
-        "In 2025-03, 0 came, nobody moved towards low and nobody moved back."
+        "In 2025-03, nobody came, nobody moved towards low and nobody moved back."
     )
 
 

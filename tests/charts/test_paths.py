@@ -82,8 +82,8 @@ def test_a_path_that_is_clearly_ahead_is_told_so():
     assert path_bars_verdict(data) == (
         "Of 1,000 customers with at least 2 orders, 40.0% (95%: 39.0% to 41.0%) had no contact in "
         "the 30 days before the second; clearly the most frequent path is page with 30.0% (95%: "
-        "29.0% to 31.0%), median 2.00 days from the first touch to the order; 10 other paths are "
-        "those of 10.0%. This describes who ordered, not what made them order."
+        "29.0% to 31.0%), median 2.00 days from the first touch to the order; 10.0% came by one "
+        "of 10 other paths. This describes who ordered, not what made them order."
     )
     assert title_of(path_bars(data, "x")) == (
         "40% of the customers came to the second order without a contact; the path that leads is "

@@ -150,8 +150,8 @@ def test_the_verdict_says_which_rates_differ_and_that_they_are_no_effect():
     assert pressure_rates_verdict(data) == (
         "From no contact in the 30 days before to the most that 30 contacts had, by intervals of "
         "95%, response is clearly higher for sms (10.0% to 20.0% at 1); purchase within 45 days is "
-        "clearly lower for sms (30.0% to 10.0% at 1); 1 rate of a channel is not clearly "
-        "different. These rates describe who was contacted; they are no effect of the contacts "
+        "clearly lower for sms (30.0% to 10.0% at 1); 1 rate of a channel does not clearly "
+        "change. These rates describe who was contacted; they are no effect of the contacts "
         "before."
     )
 

@@ -253,7 +253,7 @@ def test_the_verdict_of_the_cells():
     assert charts.touchpoint_cells_verdict(data) == (
         "Of 4 cells of channel and stage: a contact clearly gains in 1 (sms to awake), a contact "
         "clearly loses in 1 (chat to awake), in 1 the interval holds 0, 1 cannot be identified. "
-        "The truth lies in 1 of 2 intervals."
+        "By chance alone some 0.2 of 3 would be clear of 0. The truth lies in 1 of 2 intervals."
     )
     assert title_of(charts.touchpoint_cells(data, "x")) == (
         "Profit per 1,000 contacts: clear of 0 in 2 of 4 cells"
@@ -268,6 +268,8 @@ def test_where_nothing_is_identified_that_is_all_that_is_told(matrix):
     assert charts.touchpoint_quadrants_verdict(data) == f"{missing} cells have no estimate."
     for data_of, draw in zip(DATA, FIGURES, strict=True):
         json.loads(draw(data_of(page), "x").to_json(), parse_constant=refuse)
+    effects = charts.touchpoint_effects(charts.touchpoint_effects_data(page), "x")
+    assert title_of(effects) == "No effect of a channel is identified"
     cells = charts.touchpoint_cells_data(page)
     assert charts.touchpoint_cells_verdict(cells) == (
         f"Of {missing} cells of channel and stage: {missing} cannot be identified."

@@ -188,6 +188,10 @@ def test_the_head_of_the_report(shop, made):
     assert head.provenance["Opportunities"] == f"{counted[0]:,} ({counted[1]:,} held out)"
     assert head.provenance["Left out: window not over"] == f"{matrix.left_out['window not over']:,}"
     assert head.provenance["Source"] == "a <shop>"
+    assert "Costs" not in head.provenance
+    free = tp.touchpoint_matrix(contacts.assign(cost=0.0), paid, history, window=30, until=until)
+    facts = report.touchpoints_headline(free, pressure, "a shop").provenance
+    assert facts["Costs"] == "none in the log of contacts: all count as free"
     plain = report.touchpoints_headline(matrix, pressure, "a shop")
     assert plain.tiles[0].compared_with == f"{whole.loc[best, 'contacts']:,} contacts"
 

@@ -79,7 +79,7 @@ def stage_sankey_verdict(data: pd.DataFrame) -> str:
         From `stage_sankey_data`.
     """
     came, *moves = _moves(data)
-    told = [f"{came:,} came"]
+    told = [f"{came:,} came" if came else "nobody came"]
     for verb, rows in moves:
         if rows.empty:
             told.append(f"nobody moved {verb}")

@@ -109,9 +109,8 @@ def path_bars_verdict(data: pd.DataFrame) -> str:
     rest = data[data["kind"] == "other"].to_dict("records")
     if rest:
         hidden = about["paths"] - len(named) - len(alone)
-        says.append(
-            f"{counted(hidden, 'other path is', 'other paths are')} those of {rest[0]['share']:.1%}"
-        )
+        paths = counted(hidden, "other path", "other paths")
+        says.append(f"{rest[0]['share']:.1%} came by one of {paths}")
     end = "This describes who ordered, not what made them order"
     if about["early"]:
         end += (

@@ -116,8 +116,8 @@ def pressure_rates_verdict(data: pd.DataFrame) -> str:
     if not told and not unclear:
         return f"No channel has two classes of {_FEW} contacts to compare. {end}"
     if unclear:
-        rates = counted(unclear, "rate of a channel is", "rates of channels are")
-        told.append(f"{rates} not clearly different")
+        rates = counted(unclear, "rate of a channel does", "rates of channels do")
+        told.append(f"{rates} not clearly change")
     return (
         f"From {'no contact' if firsts <= {'0'} else 'the fewest contacts'} in the "
         f"{data.attrs['days']:g} days before to the most that {_FEW} contacts had, by "

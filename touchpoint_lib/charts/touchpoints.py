@@ -218,6 +218,8 @@ def touchpoint_effects(data: pd.DataFrame, source: str) -> go.Figure:
         f"{'has' if len(sure) == 1 else 'have'} an effect that is clear of 0"
         + (f": {joined(sure)}" if sure else "")
     )
+    if data["low"].isna().all():
+        title = "No effect of a channel is identified"
     figure = finish_high(
         figure,
         title,
@@ -298,9 +300,14 @@ def touchpoint_cells_verdict(data: pd.DataFrame) -> str:
     blind = int((cells["state"] == "not identified").sum())
     if blind:
         parts.append(f"{blind} cannot be identified")
+    judged = int(cells["low"].notna().sum())
+    end = ""
+    if judged:
+        chance = (1 - data.attrs["level"]) * judged
+        end = f" By chance alone some {chance:.1f} of {judged} would be clear of 0."
     known = cells[cells["truth"].notna() & cells["low"].notna()]
     held = int(((known["low"] <= known["truth"]) & (known["truth"] <= known["high"])).sum())
-    end = f" The truth lies in {held} of {len(known)} intervals." if len(known) else ""
+    end += f" The truth lies in {held} of {len(known)} intervals." if len(known) else ""
     return f"Of {len(cells)} cells of channel and {data.attrs['by']}: {', '.join(parts)}.{end}"
 
 

@@ -279,5 +279,7 @@ def touchpoints_headline(
         "Window": f"{matrix.window:g} days after a contact",
         "Known up to": f"{matrix.until:%Y-%m-%d}",
     }
+    if (channels["cost_per_1000"].fillna(0) == 0).all():
+        facts["Costs"] = "none in the log of contacts: all count as free"
     facts |= {f"Left out: {why}": f"{n:,}" for why, n in matrix.left_out.items() if n}
     return Headline("Which contact at which stage earns its keep?", " ".join(says), tiles, facts)
